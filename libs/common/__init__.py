@@ -1,0 +1,1 @@
+"""What every service of Reeve stands on: messages, database, broker, delivery and web."""

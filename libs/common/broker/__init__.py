@@ -1,0 +1,1 @@
+"""The message broker behind one interface, and what is declared on it."""

@@ -1,0 +1,110 @@
+"""The broker as the rest of Reeve sees it: publish with confirm, take batches, settle after the commit.
+
+Two implementations pass the same contract tests: RabbitMQ and the in-process one. Delivery is at least
+once; order within one queue is the order of publishing for as long as nothing is released.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from libs.common.broker.topology import Queue
+
+
+class Unconfirmed(Exception):
+    """The broker did not confirm in time or the connection broke: the message may still arrive."""
+
+
+class Unroutable(Exception):
+    """No queue took the message (mandatory return), or its queue is full (reject-publish)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What travels. `sender` is the broker user that the broker vouches for; None where nobody does."""
+
+    body: bytes
+    content_type: str
+    exchange: str
+    routing_key: str
+    message_id: str
+    type: str
+    app_id: str = ""
+    """The producer: the service whose outbox the message comes from, such as `gateway`; empty for platforms."""
+    headers: Mapping[str, Any] = field(default_factory=dict)
+    correlation_id: str | None = None
+    reply_to: str | None = None
+    sender: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A message in this consumer's hands; `tag` is the transport's own handle for settling it."""
+
+    message: Message
+    tag: Any
+    redelivered: bool = False
+
+
+class Subscription(Protocol):
+    """One consumer of one queue."""
+
+    async def receive(self, most: int) -> list[Delivery]:
+        """Wait for a message, then return what is already here, at most `most`, in queue order."""
+        ...
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> None:
+        """Acknowledge. On a connection that broke meanwhile this does nothing: they come again."""
+        ...
+
+    async def release(self, deliveries: Sequence[Delivery]) -> None:
+        """Give back for another delivery, at the front of the queue where the broker can."""
+        ...
+
+
+class Transport(Protocol):
+    """A connection to the broker. Every call has a time-out; publishing and consuming do not share a connection."""
+
+    kind: str
+    """`rabbitmq` or `embedded`."""
+
+    async def publish(self, message: Message) -> None:
+        """Return once the broker (embedded: every bound consumer) has taken responsibility.
+
+        Raises `Unroutable` when no queue took it and `Unconfirmed` when the outcome is unknown.
+        """
+        ...
+
+    async def reply(self, message: Message) -> None:
+        """Send to `message.routing_key` as a reply queue's name: not durable, no confirm, never raises for a gone queue."""
+        ...
+
+    def subscribe(self, queue: Queue, *, prefetch: int = 50) -> AbstractAsyncContextManager[Subscription]:
+        """Consume a durable queue of the topology. `prefetch` bounds the unsettled messages."""
+        ...
+
+    def replies(self, name: str) -> AbstractAsyncContextManager[Subscription]:
+        """An exclusive queue `name` for replies, gone with this process."""
+        ...
+
+    def listen(self, bindings: tuple[str, ...]) -> AbstractAsyncContextManager[Subscription]:
+        """An exclusive queue of events from now on, for live updates; the oldest are dropped past 10,000."""
+        ...
+
+    async def dead_letter(self, queue: Queue, message: Message, *, reason: str) -> None:
+        """Put the message with its reason into the queue's dead-letter queue, confirmed."""
+        ...
+
+    async def depth(self, queue_name: str) -> int:
+        """Messages waiting in a queue of the topology or a dead-letter queue."""
+        ...
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the broker answers now."""
+        ...
+
+    async def close(self) -> None:
+        """Stop consuming, wait briefly for confirms, close."""
+        ...

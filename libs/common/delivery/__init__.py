@@ -1,0 +1,1 @@
+"""Where database and broker meet: relay, subscriber, command and reply."""

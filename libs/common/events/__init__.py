@@ -1,0 +1,1 @@
+"""Every message type of the platform, and the only wire format."""

@@ -1,0 +1,140 @@
+"""The catalogue: one pydantic model per message type, and how an event is made from one.
+
+A released type never changes incompatibly; what changes gets a new `.v2` beside it. From these
+models come the JSON Schemas, the catalogue endpoint and the AsyncAPI document.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from libs.common.events.envelope import Event
+from libs.common.ids import new_id
+
+type Severity = Literal["info", "warning", "error", "critical"]
+
+
+class Origin(BaseModel):
+    """Who asked, from where and in which request. Absent members are unknown, never guessed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    username: str | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+    request_id: str | None = None
+    session_id: str | None = None
+
+
+class Change(BaseModel):
+    """One field before and after; masked values read `"[redacted]"`."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    old: Any = None
+    new: Any = None
+
+
+class MessageData(BaseModel):
+    """The `data` of a Reeve message. Subclasses name their wire type and what an audit entry calls it."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    TYPE: ClassVar[str]
+    """The wire type, `reeve.<thing>.<past participle>.v1` or `reeve.command.<thing>.<verb>.v1`."""
+    SOURCE: ClassVar[str]
+    """The `source` that sends it, such as `/reeve/gateway`; `*` for the types any platform may send."""
+    ACTION: ClassVar[str]
+    """What an audit entry calls it, verb first: `update_setting`."""
+    EXAMPLE: ClassVar[Mapping[str, Any]]
+
+    origin: Origin | None = None
+
+
+class CommandData(MessageData):
+    """The `data` of a command. `action` is the audit name of what is asked for."""
+
+
+class OutcomeData(MessageData):
+    """The `data` of an event that ends an operation: the HTTP status and the body to answer.
+
+    An outcome event's `causationid` is the id of the command it answers, which is the operation's id.
+    """
+
+    status: int = 200
+    result: Any = None
+
+
+def new_event(
+    data: MessageData,
+    *,
+    subject: str | None,
+    actor_id: str | None = None,
+    actor_type: str | None = None,
+    correlation_id: str | None = None,
+    causation_id: str | None = None,
+    severity: str | None = None,
+    traceparent: str | None = None,
+    event_id: str | None = None,
+    time: datetime | None = None,
+    source: str | None = None,
+) -> Event:
+    """An event of the type that `data` is the model of, with a new UUIDv7 and the present time."""
+    return Event(
+        id=event_id or new_id(),
+        source=source or data.SOURCE,
+        type=data.TYPE,
+        time=time or datetime.now(UTC),
+        data=data.model_dump(mode="json", exclude_none=True),
+        subject=subject,
+        actorid=actor_id,
+        actortype=actor_type,
+        correlationid=correlation_id,
+        causationid=causation_id,
+        severitytext=severity,
+        traceparent=traceparent,
+    )
+
+
+class Catalog:
+    """All known types. Built once by `libs.common.events.all_types` and never changed."""
+
+    def __init__(self, models: tuple[type[MessageData], ...]) -> None:
+        self._models = {model.TYPE: model for model in models}
+        if len(self._models) != len(models):
+            raise ValueError("two models claim one message type")
+
+    def __iter__(self) -> Any:
+        return iter(self._models.values())
+
+    def find(self, wire_type: str) -> type[MessageData] | None:
+        """The model of this wire type, or None."""
+        return self._models.get(wire_type)
+
+    def knows(self, wire_type: str) -> bool:
+        """Whether this wire type may travel: every type outside `reeve.*` and `platform.*` may."""
+        return wire_type in self._models or not wire_type.startswith(("reeve.", "platform."))
+
+    def check(self, event: Event) -> str | None:
+        """Why the event's data does not fit its registered schema; None when it fits or is foreign."""
+        model = self._models.get(event.type)
+        if model is None:
+            return None
+        try:
+            model.model_validate(event.data)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+            return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+        return None
+
+
+def action_of(event: Event, catalog: Catalog) -> str:
+    """What an audit entry calls this event: its own `action`, its model's, or its wire type."""
+    if isinstance(event.data, dict) and event.type.startswith("reeve."):
+        own = event.data.get("action")
+        if isinstance(own, str):
+            return own
+    model = catalog.find(event.type)
+    return model.ACTION if model is not None else event.type

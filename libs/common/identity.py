@@ -1,0 +1,53 @@
+"""Who acts: the caller as the gateway established it and as services receive it."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from libs.common.events.catalog import Origin
+
+
+class Level(StrEnum):
+    """The OAuth permission level of a caller, least first in `LEVELS`."""
+
+    NONE = "none"
+    READ = "read"
+    WRITE = "write"
+    ADMIN = "admin"
+
+
+class ActorType(StrEnum):
+    """What kind of caller acts."""
+
+    ADMIN = "admin"
+    CLIENT = "client"
+    SYSTEM = "system"
+    ANONYMOUS = "anonymous"
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """Whoever acts, with what they may do. Immutable; a change of rights makes a new one."""
+
+    id: str
+    type: ActorType
+    username: str
+    role: str | None
+    level: Level
+    permissions: frozenset[str]
+    session_id: str | None = None
+    client_id: str | None = None
+
+    def may(self, permission: str) -> bool:
+        """Whether `<resource>:<verb>` is held, directly or through `*` or `<resource>:*`."""
+        held = self.permissions
+        return permission in held or "*" in held or f"{permission.partition(':')[0]}:*" in held
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One request's actor together with where the request came from."""
+
+    actor: Actor
+    origin: Origin
+    correlation_id: str
+    traceparent: str | None = None

@@ -1,0 +1,1 @@
+"""What every HTTP application of Reeve has: probes, metrics, errors, paging, streams."""

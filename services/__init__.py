@@ -1,0 +1,1 @@
+"""The four services of Reeve and the process that runs them together."""

@@ -1,0 +1,1 @@
+"""Tells administrators what needs them: notifications and alerts."""

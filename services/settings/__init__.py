@@ -1,0 +1,1 @@
+"""Keeps the settings of the platform, their history and their secrets."""
