@@ -3,7 +3,19 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-from libs.common.events.catalog import Origin
+from pydantic import BaseModel, ConfigDict
+
+
+class Origin(BaseModel):
+    """Who asked, from where and in which request. Absent members are unknown, never guessed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    username: str | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+    request_id: str | None = None
+    session_id: str | None = None
 
 
 class Level(StrEnum):

@@ -11,21 +11,10 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from libs.common.events.envelope import Event
+from libs.common.identity import Origin
 from libs.common.ids import new_id
 
-type Severity = Literal["info", "warning", "error", "critical"]
-
-
-class Origin(BaseModel):
-    """Who asked, from where and in which request. Absent members are unknown, never guessed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    username: str | None = None
-    ip_address: str | None = None
-    user_agent: str | None = None
-    request_id: str | None = None
-    session_id: str | None = None
+Severity = Literal["info", "warning", "error", "critical"]
 
 
 class Change(BaseModel):

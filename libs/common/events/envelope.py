@@ -157,7 +157,9 @@ def from_mapping(found: Any) -> Event:
         if not _NAME.fullmatch(name):
             raise MalformedEvent("an attribute name must match [a-z0-9]{1,20}")
         if not isinstance(value, str | int | bool) or (isinstance(value, str) and len(value) > 1024):
-            raise MalformedEvent(f"attribute {name} must be a string of at most 1024 characters, an integer or a boolean")
+            raise MalformedEvent(
+                f"attribute {name} must be a string of at most 1024 characters, an integer or a boolean"
+            )
     return Event(
         id=event_id, source=source, type=kind, time=time, data=data, subject=subject,
         producerseq=number, extensions=rest, **known,
