@@ -1,0 +1,263 @@
+"""The subscriber: one transaction per batch of messages, and the acknowledgement after its commit.
+
+Every effect of a message happens once per event: the inbox row is written in the transaction of the
+effect. What may pass is retried with back-off and keeps its place; what cannot pass goes to the dead
+letters with its reason, alone, while its neighbours are applied.
+"""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from libs.common import logs
+from libs.common.broker.topology import Queue
+from libs.common.broker.transport import Delivery, Message, Subscription, Transport, Unconfirmed, Unroutable
+from libs.common.crashpoint import crashpoint
+from libs.common.database import dead_letters, inbox, senders
+from libs.common.database.dead_letters import DeadLetter
+from libs.common.database.engine import Database, Session, is_transient
+from libs.common.database.inbox import Arrival
+from libs.common.delivery.senders import RegisteredClient, producer_of, refusal
+from libs.common.events.catalog import Catalog
+from libs.common.events.envelope import MOST_EVENT_BYTES, STRUCTURED, Event, MalformedEvent, decode_message, encode
+from libs.common.ids import new_id
+from libs.common.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
+
+PREFETCH = 64
+TRIES = 5
+"""Tries of an event whose failure is of no known kind, before it becomes a dead letter."""
+CLIENT_REGISTERED = "reeve.client.registered.v1"
+CLIENT_DELETED = "reeve.client.deleted.v1"
+
+log = logs.get("subscriber")
+
+
+class Refused(Exception):
+    """This event can never be applied; the message is the reason its dead letter bears."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """An event in the hands of a handler, with what the transport knows of its way."""
+
+    event: Event
+    producer: str
+    """The service whose outbox it comes from, or the broker user that sent it."""
+    sender: str | None
+    reply_to: str | None
+    message: Message
+
+
+@dataclass(frozen=True, slots=True)
+class _Parked:
+    """What cannot be applied: its message alone, why, and its place in the producer's numbering."""
+
+    message: Message
+    reason: str
+    arrival: Arrival | None
+
+
+Handle = Callable[[Session, Sequence[Arrived]], Awaitable[None]]
+After = Callable[[Sequence[Arrived]], Awaitable[None]]
+
+
+class Subscriber:
+    """Consumes one durable queue for ever. `handle` gets first-sight events, in order, in one transaction."""
+
+    def __init__(
+        self,
+        database: Database,
+        transport: Transport,
+        queue: Queue,
+        *,
+        handle: Handle,
+        catalog: Catalog,
+        after: After | None = None,
+        clients: Sequence[RegisteredClient] = (),
+    ) -> None:
+        self._database = database
+        self._transport = transport
+        self._queue = queue
+        self._handle = handle
+        self._after = after
+        self._catalog = catalog
+        self._seeds = tuple(clients)
+        self._clients: dict[str, RegisteredClient] | None = None
+
+    async def run(self) -> None:
+        """Consume until cancelled; a broken broker or database is waited for."""
+        failures = 0
+        while True:
+            try:
+                async with self._transport.subscribe(self._queue, prefetch=PREFETCH) as subscription:
+                    failures = 0
+                    while True:
+                        await self._turn(subscription)
+            except (OSError, Unconfirmed, Unroutable, TimeoutError) as error:
+                failures += 1
+                log.warning("subscription broke", queue=self._queue.name, error=type(error).__name__)
+                await asyncio.sleep(_backoff(failures))
+
+    async def _turn(self, subscription: Subscription) -> None:
+        deliveries = await subscription.receive(PREFETCH)
+        parked: list[_Parked] = []
+        arrived = [one for delivery in deliveries for one in await self._open(delivery, parked)]
+        await self._apply(arrived, parked)
+        crashpoint("cons.before_ack")
+        await subscription.settle(deliveries)
+
+    async def _open(self, delivery: Delivery, parked: list[_Parked]) -> list[Arrived]:
+        """The acceptable events of one message; everything else is parked."""
+        message = delivery.message
+        producer = producer_of(message)
+        if not producer and len(message.body) > MOST_EVENT_BYTES:
+            parked.append(_Parked(message, f"too_large: over {MOST_EVENT_BYTES} bytes", None))
+            return []
+        try:
+            events = decode_message(message.content_type, message.headers, message.body, trusted=bool(producer))
+        except MalformedEvent as error:
+            parked.append(_Parked(message, f"malformed: {error}", None))
+            return []
+        clients = await self._known_clients()
+        arrived = []
+        for event in events:
+            one = Arrived(event, producer or message.sender or "", message.sender, message.reply_to, message)
+            reason = refusal(event, message, clients) or self._misfit(event, producer)
+            if reason is None:
+                arrived.append(one)
+            else:
+                alone = message if len(events) == 1 else _alone(message, event)
+                parked.append(_Parked(alone, reason, _arrival(one)))
+        return arrived
+
+    def _misfit(self, event: Event, producer: str) -> str | None:
+        if not self._catalog.knows(event.type):
+            return f"unknown_event_type: {event.type[:100]}"
+        if producer:
+            return None
+        misfit = self._catalog.check(event)
+        return f"invalid_event: {misfit}" if misfit else None
+
+    async def _known_clients(self) -> dict[str, RegisteredClient]:
+        if self._clients is None:
+            async with self._database.transaction() as session:
+                for seed in self._seeds:
+                    await senders.upsert(
+                        session, client_id=seed.client_id, source=seed.source, event_types=seed.event_types
+                    )
+                rows = await senders.load(session)
+            self._clients = {key: RegisteredClient(key, source, types) for key, (source, types) in rows.items()}
+        return self._clients
+
+    async def _apply(self, arrived: Sequence[Arrived], parked: Sequence[_Parked]) -> None:
+        """Commit the effects of all of them; transient faults are waited out, a culprit is found alone."""
+        attempt = 0
+        while True:
+            try:
+                await self._commit(arrived, parked)
+            except Exception as error:
+                attempt += 1
+                CONSUMER_RETRIES.labels(self._queue.name).inc()
+                if is_transient(error):
+                    log.warning("database is not there", queue=self._queue.name, error=type(error).__name__)
+                elif len(arrived) > 1:
+                    for one in arrived:
+                        await self._apply([one], ())
+                    arrived = ()
+                    continue
+                elif not arrived:
+                    raise
+                elif isinstance(error, Refused) or attempt >= TRIES:
+                    parked = [*parked, _culprit(arrived[0], error, attempt)]
+                    arrived = ()
+                    continue
+                await asyncio.sleep(_backoff(attempt))
+            else:
+                return
+
+    async def _commit(self, arrived: Sequence[Arrived], parked: Sequence[_Parked]) -> None:
+        if not arrived and not parked:
+            return
+        async with self._database.transaction() as session:
+            arrivals = [_arrival(one) for one in arrived]
+            numbered = [one.arrival for one in parked if one.arrival is not None]
+            sights = await inbox.admit(session, consumer=self._queue.name, arrivals=[*arrivals, *numbered])
+            first = [one for one, is_first in zip(arrived, sights, strict=False) if is_first]
+            fresh = dict(zip(map(id, numbered), sights[len(arrived) :], strict=True))
+            letters = [one for one in parked if one.arrival is None or fresh[id(one.arrival)]]
+            if first:
+                await self._learn_clients(session, first)
+                crashpoint("cons.before_effect")
+                await self._handle(session, first)
+            if letters:
+                await dead_letters.append(session, [_letter(self._queue, one) for one in letters])
+            crashpoint("cons.before_commit")
+        EVENTS_CONSUMED.labels(self._queue.name).inc(len(first))
+        INBOX_DUPLICATES.labels(self._queue.name).inc(len(arrived) - len(first))
+        await self._announce(first, letters)
+
+    async def _announce(self, first: Sequence[Arrived], letters: Sequence[_Parked]) -> None:
+        """After the commit: the dead letters' copy on the broker, and whoever waits for these events."""
+        for one in letters:
+            DEAD_LETTERS.labels(self._queue.name).inc()
+            log.error("dead letter", queue=self._queue.name, message_id=one.message.message_id, reason=one.reason)
+            await self._transport.dead_letter(self._queue, one.message, reason=one.reason)
+        if self._after is not None and first:
+            await self._after(first)
+
+    async def _learn_clients(self, session: Session, first: Sequence[Arrived]) -> None:
+        for one in first:
+            if one.event.type == CLIENT_REGISTERED:
+                found = one.event.data
+                await senders.upsert(
+                    session, client_id=found["client_id"], source=found["source"], event_types=found["event_types"]
+                )
+                self._clients = None
+            elif one.event.type == CLIENT_DELETED:
+                await senders.forget(session, client_id=one.event.data["client_id"])
+                self._clients = None
+
+
+def _arrival(one: Arrived) -> Arrival:
+    ours = producer_of(one.message)
+    return Arrival(
+        producer=ours,
+        producerseq=one.event.producerseq if ours else None,
+        source=one.event.source,
+        event_id=one.event.id,
+    )
+
+
+def _culprit(one: Arrived, error: Exception, attempts: int) -> _Parked:
+    reason = str(error) if isinstance(error, Refused) else f"failed {attempts} times: {type(error).__name__}"
+    log.error("event cannot be applied", type=one.event.type, event_id=one.event.id, exc_info=error)
+    return _Parked(_alone(one.message, one.event), reason, _arrival(one))
+
+
+def _alone(message: Message, event: Event) -> Message:
+    """One event of a packed message as a message of its own."""
+    return replace(
+        message, body=encode(event), content_type=STRUCTURED, message_id=event.id, type=event.type, headers={},
+        correlation_id=event.correlationid,
+    )  # fmt: skip
+
+
+def _letter(queue: Queue, parked: _Parked) -> DeadLetter:
+    message = parked.message
+    return DeadLetter(
+        id=new_id(),
+        queue=queue.name,
+        message_id=message.message_id,
+        type=message.type,
+        sender=message.sender,
+        reason=parked.reason[:500],
+        body=message.body,
+        headers=dict(message.headers),
+        content_type=message.content_type,
+    )
+
+
+def _backoff(attempt: int) -> float:
+    """Seconds before try number `attempt`: doubling from 50 ms up to 10 s, with jitter."""
+    return min(10.0, 0.05 * float(2 ** min(attempt, 10))) * random.uniform(0.5, 1.0)  # noqa: S311
