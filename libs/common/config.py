@@ -1,0 +1,99 @@
+"""Configuration: environment variables with the prefix `REEVE_`, checked once at start.
+
+A service's own `config` module subclasses `Settings` (and the mixins here that it needs); only its
+composition root reads it. A wrong value is a `ConfigError` with one line; what may be a secret is
+never repeated in it.
+"""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+
+from libs.common.errors import ConfigError
+
+PREFIX = "REEVE_"
+_MOST_ECHOED = 60
+_UNSPEAKABLE = ("password", "secret", "key", "token", "url", "client", "credential")
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Settings(BaseSettings):
+    """The base of every service's configuration. An empty variable counts as absent."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True, hide_input_in_errors=True
+    )
+
+    @classmethod
+    def load(cls) -> Self:
+        """Read the environment. Raises `ConfigError` with one line that names the first wrong variable."""
+        try:
+            return cls()
+        except ValidationError as error:
+            raise ConfigError(_line(error.errors(include_url=False)[0])) from None
+        except SettingsError as error:
+            raise ConfigError(_unparsable(cls, error)) from None
+
+
+class HttpSettings(Settings):
+    """Where a process listens."""
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 9464
+
+
+class DataSettings(Settings):
+    """Where a process keeps files, keys among them."""
+
+    data_dir: Path = Path(".reeve")
+
+    @property
+    def keys_dir(self) -> Path:
+        """The directory of the key files."""
+        return self.data_dir / "keys"
+
+
+class DatabaseSettings(Settings):
+    """Which Postgres; a URL may hold a password and is therefore a secret."""
+
+    database_url: SecretStr | None = None
+
+
+class BrokerSettings(Settings):
+    """Which broker: an AMQP URL, `embedded`, or None to look for one on the local default port."""
+
+    amqp_url: SecretStr | None = None
+
+
+class ObservabilitySettings(Settings):
+    """Logs and traces."""
+
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    otlp_endpoint: str | None = None
+    trace_sample: Annotated[float, Field(ge=0, le=1)] = 0.01
+
+
+def _line(error: ErrorDetails) -> str:
+    name = str(error["loc"][0]) if error["loc"] else ""
+    variable = f"{PREFIX}{name.removeprefix(PREFIX.lower()).upper()}"
+    where = ".".join(str(part) for part in error["loc"][1:])
+    rule = error["msg"].replace("Input should be", "must be").replace("\n", " ")
+    text = f"{variable}: {f'{where}: ' if where else ''}{rule}"
+    if error["type"] == "missing":
+        return f"{variable}: must be set"
+    given = error.get("input")
+    if any(word in name for word in _UNSPEAKABLE) or not isinstance(given, str | int | float):
+        return text
+    return f"{text}, got {json.dumps(str(given)[:_MOST_ECHOED])}"
+
+
+def _unparsable(settings: type[Settings], error: SettingsError) -> str:
+    named = [name for name in settings.model_fields if f'"{name}"' in str(error)]
+    return f"{PREFIX}{named[0].upper()}: must be valid JSON" if named else "the environment cannot be read"
