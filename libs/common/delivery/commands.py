@@ -95,7 +95,7 @@ class CommandConsumer:
         self._source = source
         self._handlers = handlers
         self._replies: dict[str, list[bytes]] = {}
-        self._subscriber = Subscriber(database, transport, queue, handle=self._apply, after=self._reply, catalog=catalog)
+        self._subscriber = Subscriber(database, transport, queue, handle=self._apply, after=self._reply, give_up=self._fail, catalog=catalog)
 
     async def run(self) -> None:
         """Consume until cancelled."""
@@ -123,6 +123,11 @@ class CommandConsumer:
             rejection = self._rejection(command, error)
             await outbox.emit(session, rejection)
             return rejection
+
+    async def _fail(self, session: Session, command: Arrived) -> None:
+        """A command that became a dead letter ends its operation too: nobody polls for ever."""
+        error = ReeveError("the command could not be applied", code="command_failed")
+        await outbox.emit(session, self._rejection(command.event, error))
 
     async def _one(self, session: Session, command: Event) -> Event:
         handler = self._handlers.get(command.type)

@@ -22,11 +22,13 @@ from libs.common.database import outbox
 from libs.common.database.engine import Database, is_transient
 from libs.common.database.outbox import ClaimedRow
 from libs.common.delivery.packing import Pack, packs, to_message
-from libs.common.metrics import RELAY_FAILURES, RELAY_PUBLISHED
+from libs.common.delivery.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_UNSENT, RELAY_FAILURES, RELAY_PUBLISHED
 
 MOST_IN_FLIGHT = 2_000
 """Rows published and not yet confirmed; the relay claims no more until some have landed."""
 CLAIM = 500
+SAMPLE_SECONDS = 5.0
+"""How often the backlog is measured for the metrics."""
 POLL_SECONDS = 1.0
 """The safety net under LISTEN/NOTIFY."""
 MOST_BACKOFF_SECONDS = 10.0
@@ -53,6 +55,7 @@ class Relay:
         self._producer = producer
         self._wake = asyncio.Event()
         self._notified = True
+        self._sampled = 0.0
         self._flight = _Flight(rows=0, subjects=set(), failed=[], landed=[])
 
     async def run(self) -> None:
@@ -99,8 +102,9 @@ class Relay:
     async def _turn(self, connection: asyncpg.Connection, flights: asyncio.TaskGroup) -> None:
         """One turn: delete what landed, repeat what failed, claim what is new, else wait."""
         await self._mark(connection)
+        await self._sample(connection)
         if self._flight.failed:
-            await self._repeat(connection, flights)
+            await self._repeat(connection)
             return
         room = MOST_IN_FLIGHT - self._flight.rows
         if self._notified and room > 0:
@@ -146,7 +150,7 @@ class Relay:
             RELAY_PUBLISHED.labels(self._producer).inc(len(pack.rows))
         self._wake.set()
 
-    async def _repeat(self, connection: asyncpg.Connection, flights: asyncio.TaskGroup) -> None:
+    async def _repeat(self, connection: asyncpg.Connection) -> None:
         """Wait until nothing else is in the air, then send what failed once more, oldest first."""
         for attempt in range(1_000_000):
             while self._flight.rows > sum(len(pack.rows) for pack in self._flight.failed):
@@ -166,6 +170,14 @@ class Relay:
         if landed:
             crashpoint("relay.after_confirm")
             await outbox.forget(connection, landed)
+
+    async def _sample(self, connection: asyncpg.Connection) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._sampled >= SAMPLE_SECONDS:
+            self._sampled = now
+            backlog = await outbox.backlog(connection)
+            OUTBOX_UNSENT.labels(self._producer).set(backlog.count)
+            OUTBOX_OLDEST_SECONDS.labels(self._producer).set(backlog.oldest_seconds)
 
     async def _rest(self) -> None:
         """Wait for news: a committed row, a landing or a failure, at the longest one poll."""

@@ -22,7 +22,7 @@ from libs.common.delivery.senders import RegisteredClient, producer_of, refusal
 from libs.common.events.catalog import Catalog
 from libs.common.events.envelope import MOST_EVENT_BYTES, STRUCTURED, Event, MalformedEvent, decode_message, encode
 from libs.common.ids import new_id
-from libs.common.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
+from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
 
 PREFETCH = 64
 TRIES = 5
@@ -56,14 +56,20 @@ class _Parked:
     message: Message
     reason: str
     arrival: Arrival | None
+    culprit: Arrived | None = None
 
 
 Handle = Callable[[Session, Sequence[Arrived]], Awaitable[None]]
+GiveUp = Callable[[Session, Arrived], Awaitable[None]]
 After = Callable[[Sequence[Arrived]], Awaitable[None]]
 
 
 class Subscriber:
-    """Consumes one durable queue for ever. `handle` gets first-sight events, in order, in one transaction."""
+    """Consumes one durable queue for ever. `handle` gets first-sight events, in order, in one transaction.
+
+    `after` runs when that transaction has committed; `give_up` runs in the transaction that makes an
+    event which `handle` could not apply a dead letter.
+    """
 
     def __init__(
         self,
@@ -74,6 +80,7 @@ class Subscriber:
         handle: Handle,
         catalog: Catalog,
         after: After | None = None,
+        give_up: GiveUp | None = None,
         clients: Sequence[RegisteredClient] = (),
     ) -> None:
         self._database = database
@@ -81,6 +88,7 @@ class Subscriber:
         self._queue = queue
         self._handle = handle
         self._after = after
+        self._give_up = give_up
         self._catalog = catalog
         self._seeds = tuple(clients)
         self._clients: dict[str, RegisteredClient] | None = None
@@ -192,6 +200,9 @@ class Subscriber:
                 await self._handle(session, first)
             if letters:
                 await dead_letters.append(session, [_letter(self._queue, one) for one in letters])
+                for one in letters:
+                    if one.culprit is not None and self._give_up is not None:
+                        await self._give_up(session, one.culprit)
             crashpoint("cons.before_commit")
         EVENTS_CONSUMED.labels(self._queue.name).inc(len(first))
         INBOX_DUPLICATES.labels(self._queue.name).inc(len(arrived) - len(first))
@@ -232,7 +243,7 @@ def _arrival(one: Arrived) -> Arrival:
 def _culprit(one: Arrived, error: Exception, attempts: int) -> _Parked:
     reason = str(error) if isinstance(error, Refused) else f"failed {attempts} times: {type(error).__name__}"
     log.error("event cannot be applied", type=one.event.type, event_id=one.event.id, exc_info=error)
-    return _Parked(_alone(one.message, one.event), reason, _arrival(one))
+    return _Parked(_alone(one.message, one.event), reason, _arrival(one), one)
 
 
 def _alone(message: Message, event: Event) -> Message:

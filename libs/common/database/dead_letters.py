@@ -1,0 +1,63 @@
+"""Dead letters: messages that a consumer could not take, kept whole with the reason, so that they can be replayed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+import orjson
+from sqlalchemy import text
+
+from libs.common.database.engine import Session, driver
+from libs.common.ids import new_uuid
+
+_INSERT = """
+    INSERT INTO dead_letters (id, queue, message_id, type, sender, reason, body, headers, content_type)
+    SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
+                         $8::jsonb[], $9::text[])
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """One message as it came, and why it was not taken. `reason` must not carry what the message says."""
+
+    queue: str
+    reason: str
+    body: bytes
+    message_id: str | None = None
+    type: str | None = None
+    sender: str | None = None
+    headers: Mapping[str, object] = field(default_factory=dict)
+    content_type: str | None = None
+    id: UUID = field(default_factory=new_uuid)
+    received_at: datetime | None = None
+
+
+async def append(session: Session, letters: Sequence[DeadLetter]) -> None:
+    """Keep these letters, if the session's transaction commits."""
+    if not letters:
+        return
+    columns = zip(
+        *(
+            (x.id, x.queue, x.message_id, x.type, x.sender, x.reason, x.body, _json(x.headers), x.content_type)
+            for x in letters
+        ),
+        strict=True,
+    )
+    await driver(session).execute(_INSERT, *columns)
+
+
+async def count(session: Session) -> int:
+    """How many letters lie here, of all queues."""
+    return int((await session.execute(text("SELECT count(*) FROM dead_letters"))).scalar_one())
+
+
+def _json(headers: Mapping[str, object]) -> str:
+    """Headers as JSON text; what JSON has no form for is written as text, and NUL, which Postgres refuses, as U+FFFD."""
+    written = orjson.dumps(dict(headers), default=_text, option=orjson.OPT_NON_STR_KEYS).decode()
+    return written.replace("\\u0000", "\ufffd")
+
+
+def _text(value: object) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,1 @@
+"""Operations: commands that were accepted and what became of them."""

@@ -1,0 +1,1 @@
+"""Typed clients of the three services behind the gateway: reads only."""

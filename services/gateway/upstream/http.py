@@ -1,0 +1,43 @@
+"""Reads over HTTP, for services in processes of their own."""
+
+from collections.abc import Mapping
+
+import aiohttp
+
+from services.gateway.upstream.client import MOST_ANSWER_BYTES, PASSED_HEADERS, TIMEOUT_SECONDS, Answer, UpstreamBroken
+
+MOST_CONNECTIONS = 64
+
+
+class HttpCarrier:
+    """One pooled HTTP client for all services; base URLs such as `http://settings:8080`."""
+
+    def __init__(self, base_urls: Mapping[str, str]) -> None:
+        self._base_urls = dict(base_urls)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, service: str, target: str, headers: dict[str, str]) -> Answer:
+        """GET and read the whole answer within the time and size limits."""
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=MOST_CONNECTIONS, limit_per_host=MOST_CONNECTIONS),
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=1.0),
+                auto_decompress=False,
+            )
+        url = f"{self._base_urls[service]}{target}"
+        try:
+            async with self._session.get(url, headers=headers, allow_redirects=False) as response:
+                body = await response.content.read(MOST_ANSWER_BYTES + 1)
+                while not response.content.at_eof() and len(body) <= MOST_ANSWER_BYTES:
+                    body += await response.content.read(MOST_ANSWER_BYTES + 1 - len(body))
+                if len(body) > MOST_ANSWER_BYTES:
+                    raise UpstreamBroken(f"{service} answered over {MOST_ANSWER_BYTES} bytes")
+                passed = {name.lower(): value for name, value in response.headers.items() if name.lower() in PASSED_HEADERS}
+                return Answer(response.status, passed, body)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise UpstreamBroken(f"{service}: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Close all pooled connections."""
+        if self._session is not None:
+            await self._session.close()
