@@ -1,0 +1,53 @@
+"""Where a request comes from, as far as it can be believed."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+
+Network = IPv4Network | IPv6Network
+
+MOST_HOPS = 32
+
+
+def client_address(peer: str | None, *, forwarded_for: Sequence[str], trusted: Sequence[Network]) -> str | None:
+    """The first address from the right of `X-Forwarded-For` that no trusted proxy bears.
+
+    Believed only as far as the chain of trusted proxies reaches, starting with the socket's peer; an
+    entry that is no bare address ends the chain. Without trusted proxies this is the peer.
+    """
+    if peer is None or not trusted or not _is_trusted(peer, trusted):
+        return peer
+    found = peer
+    hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
+    for hop in reversed(hops[-MOST_HOPS:]):
+        address = _parse(hop)
+        if address is None:
+            break
+        found = str(address)
+        if not _is_trusted(found, trusted):
+            break
+    return found
+
+
+def rate_key(address: str | None) -> str:
+    """What one address counts as: itself in IPv4, its /64 in IPv6, since one household owns all of that."""
+    parsed = _parse(address or "")
+    if parsed is None:
+        return "unknown"
+    if isinstance(parsed, IPv4Address):
+        return str(parsed)
+    return str(ip_network((parsed, 64), strict=False))
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    parsed = _parse(address)
+    return parsed is not None and any(parsed in network for network in trusted if network.version == parsed.version)
+
+
+def _parse(text: str) -> IPv4Address | IPv6Address | None:
+    try:
+        parsed = ip_address(text)
+    except ValueError:
+        return None
+    # ::ffff:192.0.2.1 is 192.0.2.1 as a dual-stack socket sees it.
+    mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
+    return mapped or parsed

@@ -1,0 +1,66 @@
+"""The gateway's environment."""
+
+from collections import Counter
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
+
+from limits import parse
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretStr, StringConstraints
+from pydantic_settings import NoDecode
+
+from libs.common.config import (
+    BrokerSettings,
+    DatabaseSettings,
+    DataSettings,
+    HttpSettings,
+    ObservabilitySettings,
+)
+from services.gateway.features.clients.models import Registration
+
+Network = IPv4Network | IPv6Network
+
+
+def _rate(value: str) -> str:
+    try:
+        parse(value)
+    except ValueError:
+        raise ValueError("must be a number per unit of time, such as 1200/minute") from None
+    return value
+
+
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be addresses or CIDRs without host bits, separated by commas") from None
+
+
+def _distinct(value: tuple[Registration, ...]) -> tuple[Registration, ...]:
+    twice = [name for name, count in Counter(one.client_id for one in value).items() if count > 1]
+    if twice:
+        raise ValueError(f"client_id {twice[0]} is there twice")
+    return value
+
+
+Rate = Annotated[str, AfterValidator(_rate)]
+Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s]+$")]
+
+
+class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
+    """What an operator may set; the defaults are those of a single machine."""
+
+    public_url: AnyHttpUrl | None = None
+    admin_email: Email = "admin@example.com"
+    admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=256)
+    clients: Annotated[tuple[Registration, ...], Field(max_length=1000), AfterValidator(_distinct)] = ()
+    session_timeout: Annotated[int, Field(ge=1, le=7 * 86400)] = 3600
+    rate_limit: Rate = "1200/minute"
+    login_rate_limit: Rate = "30/minute"
+    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+
+    @property
+    def issuer(self) -> str:
+        """The `iss` of the gateway's tokens: its public URL without a trailing slash."""
+        return str(self.public_url).rstrip("/") if self.public_url else f"http://{self.host}:{self.port}"

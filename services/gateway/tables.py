@@ -1,0 +1,62 @@
+"""The columns of the gateway's own tables, as its stores see them. Identifiers are text on this side."""
+
+from sqlalchemy import ARRAY, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy.dialects.postgresql import JSONB
+
+metadata = MetaData()
+
+
+def _id(name: str = "id") -> "Column[str]":
+    return Column(name, Uuid(as_uuid=False), primary_key=True)
+
+
+def _moment(name: str) -> "Column[object]":
+    return Column(name, DateTime(timezone=True))
+
+
+users = Table(
+    "users", metadata,
+    _id(),
+    Column("email", Text), Column("name", Text), Column("role", Text), Column("is_active", Boolean),
+    Column("password_hash", Text), Column("version", Integer), Column("created_by", Text),
+    _moment("created_at"), _moment("updated_at"), _moment("last_login_at"),
+)  # fmt: skip
+
+sessions = Table(
+    "sessions", metadata,
+    _id(),
+    Column("user_id", Uuid(as_uuid=False)), Column("ip_address", Text), Column("user_agent", Text),
+    Column("is_active", Boolean), Column("end_reason", Text),
+    _moment("login_at"), _moment("last_seen_at"), _moment("expires_at"), _moment("logout_at"),
+)  # fmt: skip
+
+refresh_tokens = Table(
+    "refresh_tokens", metadata,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("session_id", Uuid(as_uuid=False)),
+    _moment("created_at"), _moment("expires_at"), _moment("used_at"),
+)  # fmt: skip
+
+clients = Table(
+    "clients", metadata,
+    _id(),
+    Column("client_id", Text), Column("name", Text), Column("secret_hash", Text), Column("source", Text),
+    Column("scopes", ARRAY(Text)), Column("event_types", ARRAY(Text)), Column("created_by", Text),
+    _moment("created_at"), _moment("updated_at"),
+)  # fmt: skip
+
+operations = Table(
+    "operations", metadata,
+    _id(),
+    Column("admin_id", Text), Column("action", Text), Column("subject", Text), Column("state", Text),
+    Column("status", Integer), Column("result", JSONB), Column("error", JSONB), Column("correlation_id", Text),
+    _moment("created_at"), _moment("completed_at"),
+)  # fmt: skip
+
+idempotency_keys = Table(
+    "idempotency_keys", metadata,
+    Column("caller", Text, primary_key=True), Column("key", Text, primary_key=True),
+    Column("request_hash", LargeBinary), Column("status", Integer), Column("headers", JSONB),
+    Column("body", LargeBinary),
+    _moment("created_at"),
+)  # fmt: skip
