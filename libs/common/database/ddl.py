@@ -4,9 +4,11 @@ A service's first revision calls `create_common(op)`; what is made there belongs
 service's own role is granted exactly what it does with it.
 """
 
+from typing import Protocol
+
 from alembic import op as default_op
-from alembic.operations import Operations
-from sqlalchemy import text
+from alembic.runtime.migration import MigrationContext
+from sqlalchemy import Executable, text
 
 COMMON_TABLES = ("outbox", "outbox_counter", "inbox", "inbox_seen", "inbox_foreign", "dead_letters", "senders")
 
@@ -95,7 +97,19 @@ _CREATE = (
 )
 
 
-def role(op: Operations | None = None) -> str:
+class SchemaOperations(Protocol):
+    """What is used of `alembic.op`."""
+
+    def execute(self, sqltext: Executable | str) -> None:
+        """Run one statement."""
+        ...
+
+    def get_context(self) -> MigrationContext:
+        """The migration that runs."""
+        ...
+
+
+def role(op: SchemaOperations | None = None) -> str:
     """Inside a revision: the role that the service connects with, quoted by nobody (it is `[a-z0-9_]+`)."""
     context = (op or default_op).get_context()
     name = context.opts["role"]
@@ -103,7 +117,7 @@ def role(op: Operations | None = None) -> str:
     return name
 
 
-def create_common(op: Operations) -> None:
+def create_common(op: SchemaOperations) -> None:
     """Make the common tables in the schema that this migration runs in, and grant them to the service's role."""
     for statement in _CREATE:
         op.execute(text(statement))
@@ -112,7 +126,7 @@ def create_common(op: Operations) -> None:
     op.execute(text(f"GRANT SELECT ON alembic_version TO {role(op)}"))
 
 
-def drop_common(op: Operations) -> None:
+def drop_common(op: SchemaOperations) -> None:
     """Undo `create_common`."""
     op.execute(text(f"REVOKE SELECT ON alembic_version FROM {role(op)}"))  # noqa: S608 - a checked name
     op.execute(text(f"DROP TABLE {', '.join(reversed(COMMON_TABLES))}"))

@@ -1,0 +1,61 @@
+"""What every lane may ask for: a real Postgres, and fresh databases on it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from libs.common.database.engine import Database
+from tests.support.postgres import PlatformDatabase, PlatformDatabases, found_postgres
+
+
+@pytest.fixture(scope="session")
+async def postgres() -> AsyncIterator[str]:
+    """The URL of an administrator of a running Postgres."""
+    async with found_postgres() as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+async def platform_databases(postgres: str) -> AsyncIterator[PlatformDatabases]:
+    """The maker behind `platform_db`, with this worker's own roles."""
+    databases = PlatformDatabases(postgres)
+    yield databases
+    await databases.close()
+
+
+@pytest.fixture
+async def platform_db(
+    platform_databases: PlatformDatabases,
+) -> AsyncIterator[Callable[..., Awaitable[PlatformDatabase]]]:
+    """Make a fresh platform database with the schemas of the named services: `await platform_db("audit")`."""
+    made: list[PlatformDatabase] = []
+
+    async def make(*services: str) -> PlatformDatabase:
+        made.append(await platform_databases.make(*services))
+        return made[-1]
+
+    yield make
+    for database in made:
+        await platform_databases.drop(database)
+
+
+@pytest.fixture
+async def database_for(
+    platform_db: Callable[..., Awaitable[PlatformDatabase]],
+) -> AsyncIterator[Callable[..., Awaitable[Database]]]:
+    """Open a service's own pool on this test's platform database: `await database_for("audit")`."""
+    platform: list[PlatformDatabase] = []
+    opened: list[Database] = []
+
+    async def open_for(service: str, *, pool_size: int = 10, statement_timeout_seconds: float = 10) -> Database:
+        if not platform:
+            platform.append(await platform_db(service))
+        await platform[0].migrate(service)
+        opened.append(
+            platform[0].database(service, pool_size=pool_size, statement_timeout_seconds=statement_timeout_seconds)
+        )
+        return opened[-1]
+
+    yield open_for
+    for database in opened:
+        await database.close()

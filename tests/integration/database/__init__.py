@@ -1,0 +1,1 @@
+"""The database room on a real Postgres."""

@@ -1,0 +1,167 @@
+"""A real Postgres for tests, and fresh databases in it that look as the platform's does."""
+
+import asyncio
+import os
+import secrets
+import tempfile
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from libs.common.database.bootstrap import ROLES, prepare
+from libs.common.database.engine import Database
+from libs.common.database.migrate import migrate
+from tests.support.docker import engine_answers
+
+LOCAL = "postgresql://postgres@127.0.0.1:5432/postgres"
+IMAGE = "postgres:17-alpine"
+
+
+@asynccontextmanager
+async def found_postgres() -> AsyncIterator[str]:
+    """The URL of a role that may create databases and roles: configured, in a container, local, or embedded."""
+    configured = os.environ.get("REEVE_TEST_DATABASE_URL")
+    if configured:
+        yield configured
+    elif engine_answers():
+        async with _container() as url:
+            yield url
+    elif await _is_administrator(LOCAL):
+        yield LOCAL
+    else:
+        async with _embedded() as url:
+            yield url
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformDatabase:
+    """One database with the platform's schemas; `urls` are those of its roles, `admin_url` reaches everything."""
+
+    name: str
+    role_prefix: str
+    admin_url: str
+    urls: Mapping[str, str]
+    migrated: set[str] = field(default_factory=set)
+
+    async def migrate(self, *services: str) -> None:
+        """Bring the schemas of these services up to date; those not named stay empty."""
+        for service in services:
+            if service not in self.migrated:
+                await migrate(self.urls["migrator"], service=service, role_prefix=self.role_prefix)
+                self.migrated.add(service)
+
+    def database(self, service: str, *, pool_size: int = 10, statement_timeout_seconds: float = 10) -> Database:
+        """A pool of the service's own role. Whoever asks closes it."""
+        return Database(
+            self.urls[service],
+            schema=service,
+            application=f"test-{service}",
+            pool_size=pool_size,
+            statement_timeout_seconds=statement_timeout_seconds,
+        )
+
+
+class PlatformDatabases:
+    """Makes platform databases on one Postgres, all with the roles of one prefix, by copying migrated templates."""
+
+    def __init__(self, admin_url: str) -> None:
+        self._admin_url = admin_url
+        self._role_prefix = f"reeve_t{secrets.token_hex(4)}"
+        self._passwords = {role: secrets.token_hex(8) for role in ROLES}
+        self._templates: dict[frozenset[str], PlatformDatabase] = {}
+
+    async def make(self, *services: str) -> PlatformDatabase:
+        """A database of its own, with the schemas of `services` migrated."""
+        template = await self._template(frozenset(services))
+        name = self._name()
+        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.name}"')
+        everyone = ", ".join(f'"{self._role_prefix}_{role}"' for role in ROLES)
+        await self._execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
+        await self._execute(f'GRANT CONNECT ON DATABASE "{name}" TO {everyone}')
+        return PlatformDatabase(
+            name=name,
+            role_prefix=self._role_prefix,
+            admin_url=_renamed(template.admin_url, name),
+            urls={role: _renamed(url, name) for role, url in template.urls.items()},
+            migrated=set(services),
+        )
+
+    async def drop(self, database: PlatformDatabase) -> None:
+        """Drop the database, whoever is still connected."""
+        await self._execute(f'DROP DATABASE IF EXISTS "{database.name}" WITH (FORCE)')
+
+    async def close(self) -> None:
+        """Drop the templates and the roles."""
+        for template in self._templates.values():
+            await self.drop(template)
+        for role in ROLES:
+            await self._execute(f'DROP ROLE IF EXISTS "{self._role_prefix}_{role}"')
+
+    async def _template(self, services: frozenset[str]) -> PlatformDatabase:
+        if services not in self._templates:
+            name = self._name()
+            urls = await prepare(
+                self._admin_url, passwords=self._passwords, database=name, role_prefix=self._role_prefix
+            )
+            made = PlatformDatabase(name, self._role_prefix, _renamed(self._admin_url, name), urls)
+            self._templates[services] = made
+            await made.migrate(*sorted(services))
+        return self._templates[services]
+
+    def _name(self) -> str:
+        return f"{self._role_prefix}_{secrets.token_hex(4)}"
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self._admin_url, timeout=10)
+        try:
+            await connection.execute(statement)
+        finally:
+            await connection.close()
+
+
+def _renamed(url: str, database: str) -> str:
+    return urlunsplit(urlsplit(url)._replace(path=f"/{database}"))
+
+
+async def _is_administrator(url: str) -> bool:
+    try:
+        connection = await asyncpg.connect(url, timeout=2)
+    except (OSError, asyncpg.PostgresError):
+        return False
+    try:
+        return bool(
+            await connection.fetchval(
+                "SELECT rolsuper OR (rolcreatedb AND rolcreaterole) FROM pg_roles WHERE rolname = current_user"
+            )
+        )
+    finally:
+        await connection.close()
+
+
+@asynccontextmanager
+async def _container() -> AsyncIterator[str]:
+    from testcontainers.community.postgres import PostgresContainer
+
+    container = PostgresContainer(IMAGE, driver=None)
+    await asyncio.to_thread(container.start)
+    try:
+        yield container.get_connection_url()
+    finally:
+        await asyncio.to_thread(container.stop)
+
+
+@asynccontextmanager
+async def _embedded() -> AsyncIterator[str]:
+    from libs.common.database.embedded import EmbeddedPostgres
+
+    with tempfile.TemporaryDirectory(prefix="reeve-test-") as folder:
+        server = EmbeddedPostgres(Path(folder))
+        url = await server.start()
+        try:
+            yield url
+        finally:
+            await server.stop()
