@@ -2,14 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
-from uuid import UUID
 
 import orjson
 from sqlalchemy import text
 
 from libs.common.database.engine import Session, driver
-from libs.common.ids import new_uuid
+from libs.common.ids import new_id
 
 _INSERT = """
     INSERT INTO dead_letters (id, queue, message_id, type, sender, reason, body, headers, content_type)
@@ -30,8 +28,7 @@ class DeadLetter:
     sender: str | None = None
     headers: Mapping[str, object] = field(default_factory=dict)
     content_type: str | None = None
-    id: UUID = field(default_factory=new_uuid)
-    received_at: datetime | None = None
+    id: str = field(default_factory=new_id)
 
 
 async def append(session: Session, letters: Sequence[DeadLetter]) -> None:

@@ -119,7 +119,7 @@ class Database:
             try:
                 await connection.execute("BEGIN")
                 yield session
-                await _commit(connection)
+                await commit_transaction(connection)
             except Exception:
                 await _rollback(connection)
                 raise
@@ -140,7 +140,8 @@ def driver(session: Session) -> asyncpg.Connection:
     return connection
 
 
-async def _commit(connection: asyncpg.Connection) -> None:
+async def commit_transaction(connection: asyncpg.Connection) -> None:
+    """Commit the transaction that is open on `connection`, or raise when it had come to nothing before."""
     ended = await connection.execute("COMMIT")
     if ended != "COMMIT":
         # Postgres answers COMMIT with ROLLBACK, and no error, after a statement failed and nobody let it rise.
