@@ -12,6 +12,10 @@ DEAD = "reeve.dead"
 MOST_QUEUE_LENGTH = 1_000_000
 """Messages a consumer's queue holds before the broker refuses to take more (reject-publish)."""
 MOST_DEAD_LENGTH = 100_000
+MOST_LISTENED = 10_000
+"""Events that a listener holds before the oldest are dropped."""
+MOST_REPLIES = 10_000
+"""Replies that a reply queue holds before the oldest are dropped."""
 DELIVERY_LIMIT = 20
 """Deliveries of one message before the broker itself dead-letters it: the net under our own count."""
 
@@ -24,6 +28,8 @@ class Queue:
     exchange: str
     bindings: tuple[str, ...]
     single_active: bool = True
+    most_length: int = MOST_QUEUE_LENGTH
+    """Messages it holds before a publisher is refused with `Unroutable`."""
 
     @property
     def dead(self) -> str:
