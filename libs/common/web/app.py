@@ -1,0 +1,111 @@
+"""The application factory: what every service's HTTP side has in common.
+
+An application made here answers every error in one shape, reads bodies strictly, knows its probes and
+bears the edge around all of it.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from starlette.routing import Match
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
+
+from libs.common.assertions import AssertionVerifier
+from libs.common.web.body import StrictRoute
+from libs.common.web.errors import Shape
+from libs.common.web.health import Check, probes
+from libs.common.web.middleware import Edge, Limits
+from libs.common.web.openapi import with_error_shape
+from libs.common.web.sse import Streams
+
+_METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
+
+
+class Application(FastAPI):
+    """FastAPI without its own telemetry, error pages and body limit: the edge does all that, once."""
+
+    describe_edge: Callable[[ASGIApp], Edge]
+
+    def build_middleware_stack(self) -> ASGIApp:
+        """The edge outermost, so that it answers for everything; then the application's own layers."""
+        app: ASGIApp = AsyncExitStackMiddleware(self.router)
+        for layer, args, kwargs in reversed(self.user_middleware):
+            app = layer(app, *args, **kwargs)
+        return self.describe_edge(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await super().__call__(scope, receive, send)
+            return
+        scope["app"] = self
+        if self.middleware_stack is None:
+            self.middleware_stack = self.build_middleware_stack()
+        await self.middleware_stack(scope, receive, send)
+
+    def openapi(self) -> dict[str, Any]:
+        """The description, with our error shape in the place of FastAPI's."""
+        if self.openapi_schema is None:
+            self.openapi_schema = with_error_shape(super().openapi())
+        return self.openapi_schema
+
+    def allowed(self, scope: Scope) -> list[str]:
+        """The methods that some route takes at this path."""
+        return [method for method in _METHODS if self._takes({**scope, "method": method})]
+
+    def _takes(self, scope: Scope) -> bool:
+        scope.pop("fastapi", None)
+        return any(route.matches(scope)[0] is Match.FULL for route in self.router.routes)
+
+
+def create_app(
+    *,
+    service: str,
+    title: str,
+    version: str,
+    checks: Mapping[str, Check],
+    lifespan: Lifespan[FastAPI] | None = None,
+    openapi_url: str | None = None,
+    docs_url: str | None = None,
+    public: bool = False,
+    assertions: AssertionVerifier | None = None,
+    error_shapes: Mapping[str, Shape] | None = None,
+    limits: Limits | None = None,
+) -> Application:
+    """A new application with its probes.
+
+    Routes come from routers made with `APIRouter(route_class=StrictRoute)`, or are added straight to it.
+    `public` says that browsers may call it; `assertions` is what `asserted` verifies callers with;
+    `error_shapes` maps a path prefix to the error shape that a standard demands there.
+    """
+    app = Application(
+        title=title,
+        version=version,
+        lifespan=lifespan,
+        openapi_url=openapi_url,
+        docs_url=docs_url,
+        redoc_url=None,
+        redirect_slashes=False,
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
+    )
+    app.router.route_class = StrictRoute
+    app.state.assertions = assertions
+    app.state.streams = Streams(service)
+    app.describe_edge = partial(
+        Edge,
+        service=service,
+        is_public=public,
+        limits=limits or Limits(),
+        allowed=app.allowed,
+        shapes=error_shapes or {},
+    )
+    app.include_router(probes(checks))
+    return app
