@@ -1,0 +1,121 @@
+"""One connection to RabbitMQ that comes back by itself, and the channels opened on it.
+
+aio-pika's robust connection restores the connection; channels and consumers are opened anew by those
+who use them. Its robust channels would re-declare every queue, which a user without configure rights
+may not do, and would hand out deliveries of a channel that is gone.
+"""
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Iterator
+from typing import Any, cast
+
+import aiormq.connection
+from aio_pika.robust_connection import RobustConnection
+from aiormq.channel import Channel
+from aiormq.exceptions import DeliveryError
+from yarl import URL
+
+HEARTBEAT_SECONDS = 10
+CONNECT_SECONDS = 5.0
+CLOSE_SECONDS = 2.0
+POLL_SECONDS = 0.02
+FRAMES_BUFFERED = 512
+"""Frames that the connection's reader may be ahead of one channel's; the library's 10 halve the throughput."""
+
+# Silence of the broker is noticed after 2 x (10 + 1) seconds; the library's own factor of 3 would take 33.
+aiormq.connection.Connection.HEARTBEAT_GRACE_MULTIPLIER = 2
+
+
+@contextlib.contextmanager
+def broker_errors() -> Iterator[None]:
+    """Turn what the libraries raise for a broken connection or channel into ConnectionError.
+
+    When a connection dies, aiormq throws CancelledError or a bare Exception into those who wait on it.
+    A cancellation that nobody asked of this task is therefore an error of the connection.
+    """
+    try:
+        yield
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        raise ConnectionError("the connection to the broker broke") from error
+    except (TimeoutError, ConnectionError, DeliveryError, ValueError, TypeError):
+        raise
+    except Exception as error:
+        raise ConnectionError(f"{type(error).__name__}: {error}") from error
+
+
+class JitteredConnection(RobustConnection):
+    """A robust connection whose pauses between tries differ, so that a restarted broker is not stormed."""
+
+    @property
+    def reconnect_interval(self) -> float:
+        """Seconds until the next try, drawn anew each time."""
+        return random.uniform(0.2, 2.0)  # noqa: S311
+
+    @reconnect_interval.setter
+    def reconnect_interval(self, _: Any) -> None:
+        """The library's own constant pause is not used."""
+
+
+class Link:
+    """One connection, opened once and restored until `close`."""
+
+    def __init__(self, url: str, *, name: str) -> None:
+        timed = URL(url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
+        self._connection = JitteredConnection(timed)
+        self.is_closed = False
+
+    async def open(self) -> None:
+        """Connect for the first time; raises ConnectionError or TimeoutError, and then leaves nothing open."""
+        try:
+            with broker_errors():
+                await self._connection.connect(timeout=CONNECT_SECONDS)
+        except BaseException:
+            self.is_closed = True
+            await self._connection.close()
+            raise
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether the connection stands now; a silent broker is noticed by the heartbeat."""
+        transport = self._connection.transport
+        connected = self._connection.connected.is_set() and transport is not None and transport.connection.is_opened
+        return connected and not self.is_closed
+
+    async def channel(self, *, confirms: bool) -> Channel:
+        """A new channel; waits for a connection that is being restored, at most `CONNECT_SECONDS`.
+
+        Raises ConnectionError or TimeoutError.
+        """
+        async with asyncio.timeout(CONNECT_SECONDS):
+            with broker_errors():
+                while not self.is_connected:
+                    if self.is_closed:
+                        raise ConnectionError("the transport is closed")
+                    await asyncio.sleep(POLL_SECONDS)
+                transport = self._connection.transport
+                assert transport is not None
+                channel = await transport.connection.channel(
+                    publisher_confirms=confirms, on_return_raises=confirms, frame_buffer_size=FRAMES_BUFFERED
+                )
+                return cast(Channel, channel)
+
+    async def close(self) -> None:
+        """Close within `CLOSE_SECONDS`, whatever the broker does."""
+        self.is_closed = True
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            async with asyncio.timeout(CLOSE_SECONDS):
+                with broker_errors():
+                    await self._connection.close()
+
+
+async def close_channel(channel: Channel) -> None:
+    """Close a channel that may be gone already, within `CLOSE_SECONDS`."""
+    with contextlib.suppress(TimeoutError, ConnectionError):
+        async with asyncio.timeout(CLOSE_SECONDS):
+            with broker_errors():
+                await channel.close()
