@@ -11,7 +11,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import ChannelAccessRefused, ChannelNotFoundEntity
 from pamqp.common import FieldValue
 
-from libs.common.broker.link import Link, broker_errors, close_channel
+from libs.common.broker.link import BROKER_ERRORS, Link, close_channel
 from libs.common.broker.topology import COMMANDS, DEAD, DELIVERY_LIMIT, EVENTS, MOST_DEAD_LENGTH, Queue
 
 Arguments = dict[str, FieldValue]
@@ -65,7 +65,7 @@ def dead_arguments() -> Arguments:
 async def declare(link: Link, names: Names, queues: Sequence[Queue]) -> None:
     """Declare exchanges, queues and bindings; raises ConnectionError when they exist with other arguments."""
     channel = await link.channel(confirms=False)
-    with broker_errors():
+    with BROKER_ERRORS:
         for exchange, kind in EXCHANGES.items():
             await channel.exchange_declare(names.on_broker(exchange), exchange_type=kind, durable=True)
         for queue in queues:

@@ -13,7 +13,7 @@ from yarl import URL
 from libs.common import logs
 from libs.common.broker import declare as topology_on_broker
 from libs.common.broker.declare import EXCHANGES, Arguments, Names
-from libs.common.broker.link import CLOSE_SECONDS, CONNECT_SECONDS, Link, broker_errors, close_channel
+from libs.common.broker.link import BROKER_ERRORS, CLOSE_SECONDS, CONNECT_SECONDS, Link, close_channel
 from libs.common.broker.rabbitmq_consume import QueueName, RabbitSubscription
 from libs.common.broker.rabbitmq_message import PERSISTENT, TRANSIENT, properties_of
 from libs.common.broker.topology import DEAD, EVENTS, MOST_LISTENED, MOST_REPLIES, QUEUES, Queue
@@ -77,17 +77,17 @@ class RabbitTransport:
 
     async def _confirmed(self, message: Message) -> None:
         try:
-            async with asyncio.timeout(self._confirm_seconds):
-                with broker_errors():
-                    channel = await self._publisher(confirms=True)
-                    await channel.basic_publish(
-                        message.body,
-                        exchange=self._names.on_broker(message.exchange),
-                        routing_key=message.routing_key,
-                        properties=properties_of(message, login=self._login, delivery_mode=PERSISTENT),
-                        mandatory=True,
-                        wait=False,
-                    )
+            with BROKER_ERRORS:
+                channel = await self._publisher(confirms=True)
+                await channel.basic_publish(
+                    message.body,
+                    exchange=self._names.on_broker(message.exchange),
+                    routing_key=message.routing_key,
+                    properties=properties_of(message, login=self._login, delivery_mode=PERSISTENT),
+                    mandatory=True,
+                    wait=False,
+                    timeout=self._confirm_seconds,
+                )
         except DeliveryError as error:
             raise Unroutable(f"{message.routing_key} on {message.exchange}: {error}") from error
         except (ValueError, TypeError) as error:
@@ -112,7 +112,7 @@ class RabbitTransport:
         """Send to a reply queue. Whatever goes wrong, the outcome event completes the operation."""
         with contextlib.suppress(TimeoutError, OSError, ValueError, TypeError):
             async with asyncio.timeout(CONNECT_SECONDS):
-                with broker_errors():
+                with BROKER_ERRORS:
                     channel = await self._publisher(confirms=False)
                     await channel.basic_publish(
                         message.body,
@@ -185,7 +185,7 @@ class RabbitTransport:
         """Messages ready for delivery; raises ConnectionError when there is no such queue."""
         channel = await self._publishing.channel(confirms=False)
         try:
-            with broker_errors():
+            with BROKER_ERRORS:
                 async with asyncio.timeout(CONNECT_SECONDS):
                     declared = await channel.queue_declare(self._names.on_broker(queue_name), passive=True)
             return declared.message_count or 0

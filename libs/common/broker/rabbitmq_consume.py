@@ -16,7 +16,7 @@ from aiormq.channel import Channel
 
 from libs.common import logs
 from libs.common.broker.declare import Names
-from libs.common.broker.link import CONNECT_SECONDS, Link, broker_errors, close_channel
+from libs.common.broker.link import BROKER_ERRORS, CONNECT_SECONDS, Link, close_channel
 from libs.common.broker.rabbitmq_message import message_of
 from libs.common.broker.transport import Delivery
 
@@ -60,7 +60,7 @@ class RabbitSubscription:
         channel = await self._link.channel(confirms=False)
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
-                with broker_errors():
+                with BROKER_ERRORS:
                     await self._consume(channel)
         except BaseException:
             await close_channel(channel)
@@ -147,7 +147,7 @@ class RabbitSubscription:
         channel, front, rest = self._split(deliveries)
         if channel is None:
             return
-        with contextlib.suppress(ConnectionError), broker_errors():
+        with contextlib.suppress(ConnectionError), BROKER_ERRORS:
             if front:
                 await channel.basic_ack(front, multiple=True, wait=False)
             for number in rest:
@@ -158,7 +158,7 @@ class RabbitSubscription:
         channel, front, rest = self._split(deliveries)
         if channel is None:
             return
-        with contextlib.suppress(ConnectionError), broker_errors():
+        with contextlib.suppress(ConnectionError), BROKER_ERRORS:
             if front:
                 await channel.basic_nack(front, multiple=True, requeue=True, wait=False)
             for number in rest:
