@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Mapping, MutableMapping
 from contextvars import ContextVar
-from typing import Protocol, cast
+from typing import Protocol, TextIO, cast
 
 import orjson
 import structlog
@@ -18,6 +18,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 MOST_TEXT_CHARACTERS = 2000
 MOST_TRACE_CHARACTERS = 20_000
 _RAW = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_PYDANTIC_INPUT = re.compile(r"input_value=.*?, input_type=", re.DOTALL)
 _MOST_DEPTH = 6
 _MOST_ITEMS = 100
 
@@ -46,22 +47,11 @@ SCOPE: ContextVar[Scope | None] = ContextVar("log_scope", default=None)
 def configure(service: str, level: str = "info") -> None:
     """Send everything, the standard library's loggers included, to stderr as JSON lines of `service`."""
     number = getattr(logging, level.upper())
-    shared: list[Processor] = [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
-        _scope,
-        structlog.processors.format_exc_info,
-    ]
-    structlog.configure(
-        processors=[*shared, _service(service), render],
-        wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
-        cache_logger_on_first_use=False,
-    )
-    handler = logging.StreamHandler(sys.stderr)
+    _configure_structlog(service, number)
+    handler = _Stderr()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=[*shared, structlog.stdlib.ExtraAdder(), _logger_name],
+            foreign_pre_chain=[*_shared(), structlog.stdlib.ExtraAdder(), _logger_name],
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _service(service), render],
         )
     )
@@ -89,7 +79,7 @@ def render(_logger: WrappedLogger, _method: str, event: EventDict) -> str:
     for name, value in event.items():
         line[text(name, 100)] = safe(value)
     if trace:
-        line["exception"] = text(str(trace), MOST_TRACE_CHARACTERS, keep="\n\t")
+        line["exception"] = text(_PYDANTIC_INPUT.sub("input withheld", str(trace)), MOST_TRACE_CHARACTERS, keep="\n\t")
     return orjson.dumps(line).decode()
 
 
@@ -118,6 +108,37 @@ def text(value: str, most: int = MOST_TEXT_CHARACTERS, *, keep: str = "") -> str
     return _RAW.sub(lambda found: found[0] if found[0] in keep else f"\\u{ord(found[0]):04x}", cut)
 
 
+class _Stderr(logging.StreamHandler[TextIO]):
+    """Writes to whatever `sys.stderr` is at the time."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, value: TextIO) -> None:
+        """Not kept: the base class sets it once."""
+
+
+def _configure_structlog(service: str, number: int) -> None:
+    structlog.configure(
+        processors=[*_shared(), _service(service), render],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+        cache_logger_on_first_use=False,
+    )
+
+
+def _shared() -> list[Processor]:
+    return [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+        _scope,
+        # Plain tracebacks: a formatter that shows local variables would show secrets.
+        structlog.processors.format_exc_info,
+    ]
+
+
 def _scope(_logger: WrappedLogger, _method: str, event: EventDict) -> MutableMapping[str, object]:
     scope = SCOPE.get()
     if scope is not None:
@@ -139,3 +160,7 @@ def _logger_name(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
     if record is not None:
         event["module"] = record.name
     return event
+
+
+# Before a process configures its logs, as in tests and tools, lines have the same form.
+_configure_structlog("reeve", logging.INFO)

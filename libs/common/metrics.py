@@ -4,6 +4,8 @@ Label values are bounded by design: a route is its template, a method one of the
 Hot paths bind their label children once and keep them.
 """
 
+from collections.abc import Callable
+
 from prometheus_client import Counter, Gauge, Histogram, start_http_server
 
 from libs.common.errors import ConfigError
@@ -27,9 +29,15 @@ STREAM_GAPS = Counter("reeve_stream_gaps_total", "Times a slow client of live up
 TASK_FAILURES = Counter("reeve_task_failures_total", "Background tasks that ended by an error.", ("service", "task"))
 
 
-def serve_metrics(host: str, port: int) -> None:
-    """Serve `GET /metrics` from a thread of its own. Raises `ConfigError` when the port is taken."""
+def serve_metrics(host: str, port: int) -> Callable[[], None]:
+    """Serve `GET /metrics` from a thread of its own; the answer ends it. Raises `ConfigError` for a taken port."""
     try:
-        start_http_server(port, addr=host)
+        server, _ = start_http_server(port, addr=host)
     except OSError as error:
-        raise ConfigError(f"REEVE_METRICS_PORT: cannot listen on {host}:{port} ({error.strerror})") from error
+        raise ConfigError(f"REEVE_METRICS_PORT: cannot listen on {host}:{port} ({error.strerror or error})") from error
+
+    def end() -> None:
+        server.shutdown()
+        server.server_close()
+
+    return end

@@ -51,13 +51,16 @@ class Application(FastAPI):
             self.openapi_schema = with_error_shape(super().openapi())
         return self.openapi_schema
 
-    def allowed(self, scope: Scope) -> list[str]:
-        """The methods that some route takes at this path."""
-        return [method for method in _METHODS if self._takes({**scope, "method": method})]
 
-    def _takes(self, scope: Scope) -> bool:
-        scope.pop("fastapi", None)
-        return any(route.matches(scope)[0] is Match.FULL for route in self.router.routes)
+def allowed_methods(scope: Scope) -> list[str]:
+    """The methods that some route takes at the path of `scope`, in the application that was reached."""
+    routes = scope["app"].router.routes
+    inner = {name: value for name, value in scope.items() if name not in ("fastapi", "path_params", "route")}
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**inner, "method": method})[0] is Match.FULL for route in routes)
+    ]
 
 
 def create_app(
@@ -98,13 +101,14 @@ def create_app(
     )
     app.router.route_class = StrictRoute
     app.state.assertions = assertions
+    app.state.checks = dict(checks)
     app.state.streams = Streams(service)
     app.describe_edge = partial(
         Edge,
         service=service,
         is_public=public,
         limits=limits or Limits(),
-        allowed=app.allowed,
+        allowed=allowed_methods,
         shapes=error_shapes or {},
     )
     app.include_router(probes(checks))

@@ -169,8 +169,10 @@ def _check_texts(value: Any) -> None:
             case dict() as found:
                 waiting.extend(found)
                 waiting.extend(found.values())
-            case list() as found:
-                waiting.extend(found)
+            case list() as items:
+                waiting.extend(items)
+            case _:
+                pass
 
 
 def _declared(route: routing.APIRoute) -> Any:

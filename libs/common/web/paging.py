@@ -10,7 +10,7 @@ import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import Depends, Query
@@ -102,8 +102,8 @@ def decode_cursor(
     # The text must be the only one of its bytes: base64 decoders overlook spare bits and foreign characters.
     if _text(raw) != cursor or not hmac.compare_digest(mac, key.mac(payload, _bound(resource, filters, sort, subject))):
         raise _invalid("it was changed, or it belongs to another list or other filters")
-    expires, *position = orjson.loads(payload)
-    if expires <= key.clock():
+    expires, *position = cast("list[Position]", orjson.loads(payload))
+    if not isinstance(expires, int) or expires <= key.clock():
         raise _invalid("it has expired")
     return position
 
