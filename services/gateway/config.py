@@ -5,7 +5,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from limits import parse
-from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field, SecretStr, StringConstraints
+from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field
 from pydantic_settings import NoDecode
 
 from libs.common.config import (
@@ -16,6 +16,7 @@ from libs.common.config import (
     ObservabilitySettings,
 )
 from services.gateway.features.clients.models import Registration
+from services.gateway.features.users.models import Email, NewPassword
 
 Network = IPv4Network | IPv6Network
 
@@ -45,7 +46,6 @@ def _distinct(value: tuple[Registration, ...]) -> tuple[Registration, ...]:
 
 
 Rate = Annotated[str, AfterValidator(_rate)]
-Email = Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s]{1,64}@[^@\s]+$")]
 
 
 class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
@@ -53,7 +53,7 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
 
     public_url: AnyHttpUrl | None = None
     admin_email: Email = "admin@example.com"
-    admin_password: SecretStr | None = Field(default=None, min_length=8, max_length=256)
+    admin_password: NewPassword | None = None
     clients: Annotated[tuple[Registration, ...], Field(max_length=1000), AfterValidator(_distinct)] = ()
     session_timeout: Annotated[int, Field(ge=1, le=7 * 86400)] = 3600
     rate_limit: Rate = "1200/minute"

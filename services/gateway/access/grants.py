@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from libs.common.errors import Conflict, Forbidden, ReeveError
-from services.gateway.access.permissions import Role, holds_all, permissions_of
+from libs.common.identity import Actor
+from services.gateway.access.permissions import Role, holds_all, permissions_of, privileges_for
+
+ANY_ADMIN = "admin"
+"""What a refused client is told it lacks where every administrator is let in."""
 
 
 class Refusal(StrEnum):
@@ -61,6 +65,17 @@ def may_change_role(grantor: Grantor, grantee: Grantee, role: str, *, active_sup
     if grantor.id == grantee.id:
         return Refusal.SELF_CHANGE
     return None
+
+
+def permission_required(permission: str, actor: Actor) -> Forbidden:
+    """The exact refusal of whoever lacks a permission."""
+    level = ANY_ADMIN if permission == ANY_ADMIN else privileges_for(permission)
+    return Forbidden(
+        f"This operation requires {level} privileges",
+        code="admin_permission_required",
+        required_permission=permission,
+        user_permission=actor.level.value,
+    )
 
 
 def refused(refusal: Refusal) -> ReeveError:

@@ -1,0 +1,257 @@
+"""The guard: every route declares one, and none runs before its guard let the request in.
+
+A guard authenticates the Bearer token, counts the request against its caller's limit and checks the
+permission, in this order. It leaves on `request.state` what the recorder needs, also of requests
+that it refuses: `action`, `target`, `permission`, `origin`, `caller` (once known) and
+`response_headers`. A lookup that fails is 500 `permission_check_failed`, and nothing is granted.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
+from fastapi.openapi.models import HTTPBearer
+from fastapi.routing import RouteContext, iter_route_contexts
+from fastapi.security.base import SecurityBase
+from starlette.applications import Starlette
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Mount
+from starlette.types import Scope
+
+from libs.common import logs
+from libs.common.errors import ReeveError, Unauthenticated
+from libs.common.identity import Actor, ActorType, Caller, Origin
+from libs.common.ids import new_id
+from libs.common.web.body import StrictRoute
+from services.gateway.access.addresses import rate_key
+from services.gateway.access.grants import ANY_ADMIN, permission_required
+from services.gateway.access.limits import Limit
+from services.gateway.access.origins import read_headers
+from services.gateway.access.permissions import PERMISSIONS
+from services.gateway.access.sessions import ANONYMOUS, AccessControl
+from services.gateway.access.tokens import invalid_token
+
+PROBES = frozenset({"/healthz", "/readyz"})
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+log = logs.get("guard")
+
+
+class PermissionCheckFailed(ReeveError):
+    """Who calls, or what they may do, could not be looked up; so nothing was done."""
+
+    status = 500
+    default_code = "permission_check_failed"
+
+
+class UnguardedRoute(Exception):
+    """The application has routes that declare no guard; it must not start."""
+
+
+class Guard(ABC):
+    """What one route demands of whoever calls it. As a dependency it gives the `Caller`."""
+
+    def __init__(self, *, action: str, target: str | None, permission: str | None) -> None:
+        self.action = action
+        self.permission = permission
+        self._target = target
+        self._target_is_fixed = target is None or "{" not in target
+
+    async def __call__(self, connection: HTTPConnection) -> Caller:
+        """The caller, let in: at the first asking in a request, remembered from then on."""
+        state: dict[str, Any] = connection.scope.setdefault("state", {})
+        admitted: tuple[Guard, Caller] | None = state.get("admitted")
+        if admitted is not None and admitted[0] is self:
+            return admitted[1]
+        state["action"] = self.action
+        state["permission"] = self.permission
+        state["target"] = self._target if self._target_is_fixed else self._named(connection.scope)
+        access: AccessControl = connection.scope["app"].state.access
+        caller = await self._admit(access, connection.scope, state)
+        state["admitted"] = (self, caller)
+        return caller
+
+    @abstractmethod
+    async def _admit(self, access: AccessControl, scope: Scope, state: dict[str, Any]) -> Caller:
+        """Let the request in, or raise."""
+
+    def _named(self, scope: Scope) -> str:
+        assert self._target is not None
+        return self._target.format_map(scope["path_params"])[:512]
+
+
+class Protected(Guard, SecurityBase):
+    """For administrators, and for clients where a permission is asked for."""
+
+    model = HTTPBearer(bearerFormat="JWT")
+    scheme_name = "bearer"
+
+    def __init__(self, *, action: str, target: str | None, permission: str | None, is_limited: bool) -> None:
+        super().__init__(action=action, target=target, permission=permission)
+        self._is_limited = is_limited
+
+    async def _admit(self, access: AccessControl, scope: Scope, state: dict[str, Any]) -> Caller:
+        address, user_agent, token = read_headers(scope, trusted=access.rules.trusted_proxies)
+        request_id = state.get("request_id")
+        try:
+            actor = await access.authenticate(_bearer(token))
+        except ReeveError as error:
+            state["origin"] = Origin(ip_address=address, user_agent=user_agent, request_id=request_id)
+            if not isinstance(error, Unauthenticated):
+                raise _check_failed(error) from error
+            access.limits.caller.take(f"refused:{rate_key(address)}")
+            raise
+        except Exception as error:
+            raise _check_failed(error) from error
+        origin = Origin(
+            username=actor.username,
+            ip_address=address,
+            user_agent=user_agent,
+            request_id=request_id,
+            session_id=actor.session_id,
+        )
+        caller = _caller(actor, origin, state)
+        state["origin"] = origin
+        state["caller"] = caller
+        if self._is_limited:
+            state["response_headers"] = access.limits.caller.take(f"{actor.type}:{actor.id}").headers
+        self._check(actor)
+        return caller
+
+    def _check(self, actor: Actor) -> None:
+        if self.permission is None:
+            if actor.type is not ActorType.ADMIN:
+                raise permission_required(ANY_ADMIN, actor)
+        elif not actor.may(self.permission):
+            raise permission_required(self.permission, actor)
+
+
+class Public(Guard):
+    """For everybody, within a limit per address."""
+
+    def __init__(self, *, action: str, target: str | None, is_login: bool) -> None:
+        super().__init__(action=action, target=target, permission=None)
+        self._is_login = is_login
+
+    async def _admit(self, access: AccessControl, scope: Scope, state: dict[str, Any]) -> Caller:
+        address, user_agent, _ = read_headers(scope, trusted=access.rules.trusted_proxies)
+        origin = Origin(ip_address=address, user_agent=user_agent, request_id=state.get("request_id"))
+        state["origin"] = origin
+        limit: Limit = access.limits.login if self._is_login else access.limits.caller
+        key = f"{self.action}:{rate_key(address)}" if self._is_login else f"address:{rate_key(address)}"
+        state["response_headers"] = limit.take(key).headers
+        return _caller(ANONYMOUS, origin, state)
+
+
+def requires(permission: str, *, action: str, target: str | None = None, limited: bool = True) -> Guard:
+    """For whoever holds `permission`. `action` is what the audit log calls the request, `target` its subject,
+    filled from the path (`setting/{key}`). `limited=False` is for routes outside the callers' limit."""
+    if permission not in PERMISSIONS:
+        raise ValueError(f"no such permission: {permission}")
+    return Protected(action=action, target=target, permission=permission, is_limited=limited)
+
+
+def any_admin(*, action: str, target: str | None = None) -> Guard:
+    """For every administrator, whatever their role; not for clients."""
+    return Protected(action=action, target=target, permission=None, is_limited=True)
+
+
+def public(*, action: str, target: str | None = None, login: bool = False) -> Guard:
+    """For everybody; `login` puts the route under the sign-in limit."""
+    return Public(action=action, target=target, is_login=login)
+
+
+class GuardedRoute(StrictRoute):
+    """A strict route whose guard speaks before anything of the request is parsed or validated."""
+
+    def get_route_handler(self) -> Handler:
+        """The strict handler, behind the guard."""
+        handler = super().get_route_handler()
+        guard = guard_of(self.dependant)
+        if guard is None:
+            return handler
+
+        async def guarded(request: Request) -> Response:
+            await guard(request)
+            return await handler(request)
+
+        return guarded
+
+
+def guard_of(dependant: Dependant | None) -> Guard | None:
+    """The guard that a route declares, directly or through what it depends on."""
+    if dependant is None:
+        return None
+    if isinstance(dependant.call, Guard):
+        return dependant.call
+    return next((guard for below in dependant.dependencies if (guard := guard_of(below)) is not None), None)
+
+
+def install(app: FastAPI, access: AccessControl, *, open_paths: Iterable[str] = ()) -> None:
+    """Give the application and what is mounted below it its access control, and check all routes."""
+    check_routes(app, open_paths=open_paths)
+    for one in _applications(app):
+        one.state.access = access
+
+
+def check_routes(app: Starlette | Sequence[BaseRoute], *, open_paths: Iterable[str] = ()) -> None:
+    """Raise `UnguardedRoute` unless every route, mounted ones included, declares a guard.
+
+    Probes need none, and neither do `open_paths`: full paths of what is meant for everybody, such as the documentation.
+    """
+    routes = app.routes if isinstance(app, Starlette) else app
+    exempt = PROBES.union(open_paths)
+    unguarded = [f"{methods} {path}" for methods, path in _unguarded(routes, "") if path not in exempt]
+    if unguarded:
+        raise UnguardedRoute(f"routes without a declared guard: {', '.join(sorted(unguarded))}")
+
+
+def _unguarded(routes: Sequence[BaseRoute], prefix: str) -> Iterator[tuple[str, str]]:
+    for context in iter_route_contexts(routes):
+        path = f"{prefix}{context.path or ''}"
+        mount = _mounted(context)
+        if mount is not None and mount.routes:
+            yield from _unguarded(mount.routes, path)
+        elif guard_of(getattr(context, "dependant", None)) is None:
+            yield ",".join(sorted(context.methods or ())) or "ANY", path
+
+
+def _mounted(context: RouteContext) -> Mount | None:
+    route = context.original_route
+    return route if isinstance(route, Mount) else None
+
+
+def _applications(app: Starlette) -> Iterator[Starlette]:
+    yield app
+    for context in iter_route_contexts(app.routes):
+        mount = _mounted(context)
+        if mount is not None and isinstance(mount._base_app, Starlette):
+            yield from _applications(mount._base_app)
+
+
+def _caller(actor: Actor, origin: Origin, state: dict[str, Any]) -> Caller:
+    return Caller(
+        actor=actor,
+        origin=origin,
+        correlation_id=state.get("correlation_id") or new_id(),
+        traceparent=state.get("traceparent"),
+    )
+
+
+def _check_failed(error: Exception) -> PermissionCheckFailed:
+    log.error("permission check failed", error=type(error).__name__)
+    return PermissionCheckFailed("the permission could not be checked")
+
+
+def _bearer(header: bytes | None) -> str:
+    """The token of an `Authorization` header (RFC 6750, 2.1)."""
+    if header is None:
+        raise Unauthenticated("sign in first: this route needs a bearer token")
+    scheme, _, token = header.partition(b" ")
+    if scheme.lower() != b"bearer":
+        raise invalid_token("the Authorization header must be: Bearer, a space, and the access token")
+    return token.strip(b" ").decode("latin-1")

@@ -1,0 +1,53 @@
+"""An administrator's account, and what its fields must look like."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import AfterValidator, Field, SecretStr, StringConstraints
+
+LEAST_PASSWORD = 8
+MOST_PASSWORD = 256
+
+_LOCAL = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
+_DOMAIN = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"
+
+Email = Annotated[
+    str, StringConstraints(max_length=254, pattern=f"^{_LOCAL}@{_DOMAIN}$"), AfterValidator(lambda text: text.lower())
+]
+"""The addresses that a browser's e-mail field takes (HTML, 4.10.5.1.5), in lower case: one account each."""
+UserName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+NewPassword = Annotated[SecretStr, Field(min_length=LEAST_PASSWORD, max_length=MOST_PASSWORD)]
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An account without its password."""
+
+    id: str
+    email: str
+    name: str
+    role: str
+    is_active: bool
+    awaits_activation: bool
+    version: int
+    created_by: str | None
+    created_at: datetime
+    updated_at: datetime
+    last_login_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewUser:
+    """An account to be made. Without a password hash it awaits activation."""
+
+    email: str
+    name: str
+    role: str
+    password_hash: str | None
+
+
+def masked_email(text: str) -> str:
+    """An e-mail address that can be recognized and not read: `a***@example.com`."""
+    local, at, domain = text.strip().lower()[:254].rpartition("@")
+    return f"{local[:1]}***{at}{domain}" if at else "***"

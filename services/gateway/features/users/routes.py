@@ -1,0 +1,114 @@
+"""The administrators' accounts."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+
+from libs.common.identity import Caller
+from libs.common.web.paging import Paging, counted, decode_cursor, encode_cursor
+from services.gateway.access.guard import GuardedRoute, requires
+from services.gateway.access.permissions import Role
+from services.gateway.access.sessions import AccessControl
+from services.gateway.features.users import commands, store
+from services.gateway.features.users.models import NewUser, User
+from services.gateway.features.users.schemas import ChangeRoleRequest, CreateUserRequest, UserResponse, UsersResponse
+
+router = APIRouter(prefix="/users", tags=["users"], route_class=GuardedRoute)
+
+MayList = Annotated[Caller, Depends(requires("users:read", action="list_users"))]
+MayRead = Annotated[Caller, Depends(requires("users:read", action="view_user", target="user/{user_id}"))]
+MayCreate = Annotated[Caller, Depends(requires("users:write", action="create_user"))]
+MayChangeRole = Annotated[Caller, Depends(requires("users:write", action="change_user_role", target="user/{user_id}"))]
+
+SearchText = Annotated[str | None, Query(max_length=200, description="Part of a name or an e-mail address.")]
+
+
+@router.get("")
+async def list_users(
+    *,
+    request: Request,
+    caller: MayList,
+    page: Paging,
+    search: SearchText = None,
+    q: SearchText = None,
+    role: Role | None = None,
+    is_active: bool | None = None,
+) -> UsersResponse:
+    """Accounts, newest first. `q` is another name of `search`."""
+    access: AccessControl = request.app.state.access
+    sought = store.Search(text=search or q, role=role, is_active=is_active)
+    filters = {"text": sought.text, "role": sought.role, "is_active": sought.is_active}
+    before = None
+    if page.cursor is not None:
+        before = str(decode_cursor(access.cursors, page.cursor, resource="users", filters=filters)[0])
+    async with access.database.reading() as session:
+        users, count = await store.search(session, sought, before=before, skip=page.skip, limit=page.limit + 1)
+    shown = users[: page.limit]
+    more = len(users) > page.limit
+    total, is_exact = counted(count)
+    return UsersResponse(
+        users=[UserResponse.of(user) for user in shown],
+        total=total,
+        total_is_exact=is_exact,
+        skip=page.skip,
+        limit=page.limit,
+        next_cursor=encode_cursor(access.cursors, [shown[-1].id], resource="users", filters=filters) if more else None,
+    )
+
+
+@router.post("", status_code=201)
+async def create_user(request: Request, response: Response, caller: MayCreate, body: CreateUserRequest) -> UserResponse:
+    """A new account with a role up to one's own. Without a password it waits for its activation."""
+    access: AccessControl = request.app.state.access
+    password = body.password.get_secret_value() if body.password is not None else None
+    password_hash = await access.passwords.hash(password) if password is not None else None
+    new = NewUser(email=body.email, name=body.name, role=body.role, password_hash=password_hash)
+    async with access.database.transaction() as session:
+        user = await commands.create_user(session, caller, new)
+    request.state.recorded = True
+    response.headers["Location"] = f"/api/v1/admin/users/{user.id}"
+    return _answer(response, user)
+
+
+@router.get("/{user_id}")
+async def view_user(request: Request, response: Response, caller: MayRead, user_id: UUID) -> UserResponse:
+    """One account."""
+    access: AccessControl = request.app.state.access
+    async with access.database.reading() as session:
+        user = await store.get(session, str(user_id))
+    return _answer(response, user)
+
+
+@router.put("/{user_id}/role")
+async def change_user_role(
+    *,
+    request: Request,
+    response: Response,
+    caller: MayChangeRole,
+    user_id: UUID,
+    body: ChangeRoleRequest,
+    if_match: Annotated[str | None, Header(max_length=200)] = None,
+) -> UserResponse:
+    """Another role, up to one's own, for somebody else. It holds from their next request on."""
+    access: AccessControl = request.app.state.access
+    async with access.database.transaction() as session:
+        user, is_changed = await commands.change_role(
+            session, caller, user_id=str(user_id), role=body.role, versions=accepted_versions(if_match)
+        )
+    request.state.recorded = is_changed
+    access.evict(user_id=user.id)
+    return _answer(response, user)
+
+
+def accepted_versions(if_match: str | None) -> frozenset[int] | None:
+    """The versions that `If-Match` names (RFC 9110, 13.1.1); None without it and for `*`. A weak tag names none."""
+    if if_match is None or if_match.strip() == "*":
+        return None
+    tags = [tag.strip() for tag in if_match.split(",")]
+    return frozenset(int(tag[1:-1]) for tag in tags if tag[:1] == tag[-1:] == '"' and tag[1:-1].isdecimal())
+
+
+def _answer(response: Response, user: User) -> UserResponse:
+    response.headers["ETag"] = f'"{user.version}"'
+    return UserResponse.of(user)
