@@ -1,8 +1,8 @@
 """The fields of notifications and alerts: what may be said, how long it may be, and what is never taken.
 
 A text is plain. Control characters and those that turn the direction of writing are refused in what an
-administrator writes and replaced in what a platform sends; a `<` that could open a tag becomes `‹`, so no
-reader that mistakes text for markup runs anything.
+administrator writes and replaced in what a platform sends; a `<` that could open a tag becomes a single angle
+quotation mark, so no reader that mistakes text for markup runs anything.
 """
 
 import re
@@ -26,6 +26,7 @@ _NOT_IN_TEXT = re.compile(f"[{_CONTROLS}]")
 _NOT_IN_LINE = re.compile(f"[{_CONTROLS}\\t\\n]")
 _RUNS = re.compile(f"[{_CONTROLS}\\s]+")
 _TAG = re.compile(r"<(?=[A-Za-z/!?])")
+_HARMLESS = "\u2039"
 _SEGMENTS = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@-]|%[0-9A-Fa-f]{2})*")
 _REST = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:@/?#-]|%[0-9A-Fa-f]{2})*")
 _DOTS = {".", "..", "%2e", "%2e%2e", ".%2e", "%2e."}
@@ -33,13 +34,13 @@ _DOTS = {".", "..", "%2e", "%2e%2e", ".%2e", "%2e."}
 
 def plain_line(text: str, most: int = MOST_TITLE) -> str:
     """Any text as one plain line of at most `most` characters; a longer one ends in `…`."""
-    return _cut(_TAG.sub("‹", _RUNS.sub(" ", text).strip()), most)
+    return _cut(_TAG.sub(_HARMLESS, _RUNS.sub(" ", text).strip()), most)
 
 
 def plain_text(text: str, most: int = MOST_MESSAGE) -> str:
     """Any text as plain lines, divided by `\\n` only, of at most `most` characters; a longer one ends in `…`."""
     lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _cut(_TAG.sub("‹", _NOT_IN_TEXT.sub(" ", lines)).strip(), most)
+    return _cut(_TAG.sub(_HARMLESS, _NOT_IN_TEXT.sub(" ", lines)).strip(), most)
 
 
 def is_relative_path(link: str) -> bool:
@@ -47,6 +48,8 @@ def is_relative_path(link: str) -> bool:
 
     Refused: another scheme or authority, `//` and backslashes, dot segments, anything that a URL must escape.
     """
+    if not link.isascii():
+        return False
     path = re.split(r"[?#]", link, maxsplit=1)[0]
     segments = path.split("/")[1:]
     if not all(_SEGMENTS.fullmatch(f"/{segment}") for segment in segments) or not path.startswith("/"):
@@ -63,14 +66,14 @@ def _cut(text: str, most: int) -> str:
 def _line(text: str) -> str:
     if _NOT_IN_LINE.search(text):
         raise ValueError("must be one line without control characters")
-    return _TAG.sub("‹", text)
+    return _TAG.sub(_HARMLESS, text)
 
 
 def _text(text: str) -> str:
     lines = text.replace("\r\n", "\n")
     if _NOT_IN_TEXT.search(lines):
         raise ValueError("must not hold control characters")
-    return _TAG.sub("‹", lines)
+    return _TAG.sub(_HARMLESS, lines)
 
 
 def _relative(link: str) -> str:

@@ -5,6 +5,8 @@ The events carry the public body as `result`, so that live updates and operation
 
 from typing import Any, ClassVar, Literal
 
+from pydantic import Field
+
 from libs.common.events.catalog import Change, CommandData, OutcomeData
 from libs.common.events.notification_fields import (
     ActionUrl,
@@ -57,7 +59,7 @@ class CreateNotification(CommandData):
     message: Text = ""
     action_required: bool = False
     action_url: ActionUrl | None = None
-    notification_metadata: Metadata = {}
+    notification_metadata: Metadata = Field(default_factory=dict)
 
 
 class ReadNotification(CommandData):
@@ -122,10 +124,10 @@ class RaiseAlert(CommandData):
     severity: AlertSeverity = "warning"
     title: Title
     description: Text = ""
-    affected_stores: Affected = []
-    affected_systems: Affected = []
+    affected_stores: Affected = Field(default_factory=list)
+    affected_systems: Affected = Field(default_factory=list)
     fingerprint: Fingerprint | None = None
-    labels: Labels = {}
+    labels: Labels = Field(default_factory=dict)
 
 
 class ResolveAlert(CommandData):
