@@ -28,7 +28,7 @@ async def prepare(
     `passwords` has one of printable ASCII for each of `ROLES`. They leave this process only as SCRAM verifiers
     (RFC 5803), so that no log of statements can hold them. Repeating this sets the passwords anew and harms nothing.
     """
-    _check(passwords, database, role_prefix)
+    check(passwords, database, role_prefix)
     names = {role: f"{role_prefix}_{role}" for role in ROLES}
     admin = await asyncpg.connect(admin_url, timeout=10)
     try:
@@ -60,7 +60,8 @@ def scram_verifier(password: str, *, salt: bytes) -> str:
     return f"SCRAM-SHA-256${_SCRAM_ITERATIONS}:{salt_text}${stored_text}:{server_text}"
 
 
-def _check(passwords: Mapping[str, str], database: str, role_prefix: str) -> None:
+def check(passwords: Mapping[str, str], database: str, role_prefix: str) -> None:
+    """Raise `ConfigError` for a name or a password that cannot be used; no password is repeated in it."""
     for label, name in (("database", database), ("role prefix", role_prefix)):
         if not _NAME.fullmatch(name):
             raise ConfigError(f"{label} must match {_NAME.pattern}, got {name[:60]!r}")
@@ -84,7 +85,8 @@ async def _prepare_role(admin: asyncpg.Connection, name: str, password: str) -> 
 
 async def _prepare_database(admin: asyncpg.Connection, database: str, names: Mapping[str, str]) -> None:
     if not await admin.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", database):
-        await admin.execute(f"CREATE DATABASE \"{database}\" TEMPLATE template0 ENCODING 'UTF8'")
+        # Text sorts by code point everywhere: no operating system's update can then upset an index.
+        await admin.execute(f"CREATE DATABASE \"{database}\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C'")
     everyone = ", ".join(f'"{name}"' for name in names.values())
     await admin.execute(f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC')
     await admin.execute(f'GRANT CONNECT ON DATABASE "{database}" TO {everyone}')

@@ -18,7 +18,7 @@ from typing import IO
 
 import asyncpg
 
-from libs.common.database.postgres_home import ENVIRONMENT, Home, run_as, settle
+from libs.common.database.postgres_home import ELSEWHERE, ENVIRONMENT, Home, run_as, settle
 from libs.common.errors import ConfigError
 from libs.common.keys import load_or_create_secret
 
@@ -33,8 +33,9 @@ MOST_CONNECTIONS = 100
 class EmbeddedPostgres:
     """One server below `data_dir`. `start` and `stop` may be called once each, in that order."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, *, elsewhere: Path = ELSEWHERE) -> None:
         self._data_dir = data_dir
+        self._elsewhere = elsewhere
         self._lock: IO[str] | None = None
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -43,7 +44,7 @@ class EmbeddedPostgres:
 
         Raises `ConfigError` with one line that says what is in the way.
         """
-        home = await asyncio.to_thread(settle, self._data_dir)
+        home = await asyncio.to_thread(settle, self._data_dir, elsewhere=self._elsewhere)
         self._lock = _lock(home)
         try:
             return await self._start(home)

@@ -49,10 +49,12 @@ class GroupCommit(Generic[T]):
         write: Callable[[asyncpg.Connection, list[T]], Awaitable[None]],
         *,
         most_waiting: int = 4096,
+        wait_seconds: float = WAIT_SECONDS,
         code: str = "audit_unavailable",
     ) -> None:
         self._writers = [DurableWriter(database, write) for _ in range(FLUSHERS)]
         self._most_waiting = most_waiting
+        self._wait_seconds = wait_seconds
         self._code = code
         self._waiting: deque[_Waiting[T]] = deque()
         self._wake = asyncio.Event()
@@ -76,7 +78,7 @@ class GroupCommit(Generic[T]):
     async def stop(self) -> None:
         """Write what waits, for at most as long as a caller would wait, and end; what is left then fails."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self._wait_seconds):
                 await asyncio.gather(*(one.done for one in self._waiting), return_exceptions=True)
         flushers, self._flushers = self._flushers, []
         for flusher in flushers:
@@ -86,14 +88,14 @@ class GroupCommit(Generic[T]):
         self._waiting.clear()
 
     async def commit(self, item: T) -> None:
-        """Return once `item` is durable. Raises `Unavailable` when that fails, is not known, or takes 5 seconds."""
+        """Return once `item` is durable. Raises `Unavailable` when that fails, is not known, or takes too long."""
         if len(self._waiting) >= self._most_waiting or not self._flushers:
             raise self._unavailable()
         waiting = _Waiting(item, asyncio.get_running_loop().create_future())
         self._waiting.append(waiting)
         self._wake.set()
         try:
-            async with asyncio.timeout(WAIT_SECONDS):
+            async with asyncio.timeout(self._wait_seconds):
                 await waiting.done
         except TimeoutError as error:
             raise self._unavailable() from error

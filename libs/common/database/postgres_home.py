@@ -5,12 +5,12 @@ data and the binaries, which below a home of mode 0700 it is not: then both live
 the data directory says where. Nobody's home is ever opened to others for it.
 """
 
-import hashlib
 import os
 import pwd
 import re
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,11 +72,14 @@ class Home:
             os.chown(path, self.account.uid, self.account.gid)
 
 
-def settle(data_dir: Path) -> Home:
-    """Find or make the home below `data_dir`. Raises `ConfigError` with the reason where that cannot be."""
+def settle(data_dir: Path, *, elsewhere: Path = ELSEWHERE) -> Home:
+    """Find or make the home below `data_dir`, or in `elsewhere` where that must be.
+
+    Raises `ConfigError` with the reason where neither can be.
+    """
     account = _lent_account() if os.geteuid() == 0 else None
     try:
-        directory = _reachable_directory(data_dir.absolute(), account)
+        directory = _reachable_directory(data_dir.absolute(), elsewhere, account)
         version, installed = _installed(_wheel(), directory / "data")
         binaries = _reachable_binaries(installed, directory, account)
     except OSError as error:
@@ -111,21 +114,25 @@ def _lent_account() -> Account:
     raise ConfigError(f"Postgres refuses to run as root, and there is no user {' or '.join(LENT_ACCOUNTS)} to lend it")
 
 
-def _reachable_directory(data_dir: Path, account: Account | None) -> Path:
-    data_dir.mkdir(parents=True, exist_ok=True)
+def _reachable_directory(data_dir: Path, elsewhere: Path, account: Account | None) -> Path:
+    if not data_dir.exists():
+        data_dir.mkdir(parents=True)
+        data_dir.chmod(0o755)
     directory = data_dir / "postgres"
-    if account is not None and not directory.exists():
-        # The data directory is Reeve's own: the account may pass through it, not look around.
-        data_dir.chmod(data_dir.stat().st_mode | 0o111)
-        if not _reaches(account, data_dir):
-            name = hashlib.sha256(str(data_dir).encode()).hexdigest()[:16]
-            (ELSEWHERE / name).mkdir(parents=True, exist_ok=True)
-            directory.unlink(missing_ok=True)
-            directory.symlink_to(ELSEWHERE / name)
+    if account is not None and not directory.exists() and not _reaches(account, data_dir):
+        directory.unlink(missing_ok=True)
+        directory.symlink_to(_place(elsewhere))
     directory.mkdir(exist_ok=True)
     directory = directory.resolve()
-    directory.chmod(0o711 if account is not None else 0o700)
+    directory.chmod(0o700 if account is None else 0o711)
     return directory
+
+
+def _place(elsewhere: Path) -> Path:
+    """A new directory: whoever deletes the data directory, and with it the link, starts afresh."""
+    elsewhere.mkdir(parents=True, exist_ok=True)
+    elsewhere.chmod(0o711)
+    return Path(tempfile.mkdtemp(prefix="postgres-", dir=elsewhere))
 
 
 def _reaches(account: Account, directory: Path) -> bool:
