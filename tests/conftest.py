@@ -1,4 +1,4 @@
-"""What every lane may ask for: a real Postgres, and fresh databases on it."""
+"""What every lane may ask for: a real Postgres with fresh databases, a real RabbitMQ with fresh namespaces."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 
@@ -6,6 +6,8 @@ import pytest
 
 from libs.common.database.engine import Database
 from tests.support.postgres import PlatformDatabase, PlatformDatabases, found_postgres
+
+pytest_plugins = ("tests.support.rabbitmq_fixtures",)
 
 
 @pytest.fixture(scope="session")
