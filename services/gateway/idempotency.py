@@ -30,7 +30,7 @@ class Claim:
     key: str
 
 
-class Replay(Exception):  # noqa: N818 - it ends the request with the kept answer, it is no error
+class Replay(Exception):
     """The answer of the first request with this key."""
 
     def __init__(self, status: int, headers: dict[str, str], body: bytes) -> None:
@@ -55,7 +55,9 @@ class IdempotencyKeys:
         if not KEY.fullmatch(key):
             raise BadRequest("Idempotency-Key must be 1..255 visible ASCII characters", code="invalid_idempotency_key")
         body = await request.body()
-        fingerprint = hashlib.sha256(f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body).digest()
+        fingerprint = hashlib.sha256(
+            f"{request.method} {request.url.path}?{request.url.query}\n".encode() + body
+        ).digest()
         async with self._database.transaction() as session:
             kept = await store.claim(session, caller=caller_id, key=key, request_hash=fingerprint)
         if kept is None:
@@ -64,7 +66,9 @@ class IdempotencyKeys:
         if kept.request_hash != fingerprint:
             raise Invalid("this Idempotency-Key was used for another request", code="idempotency_key_reused")
         if kept.status is None:
-            raise Conflict("the first request with this Idempotency-Key is still running", code="idempotency_key_in_use")
+            raise Conflict(
+                "the first request with this Idempotency-Key is still running", code="idempotency_key_in_use"
+            )
         raise Replay(kept.status, orjson.loads(kept.headers or b"{}"), kept.body or b"")
 
     async def keep(self, claim: Claim, *, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes) -> None:
@@ -74,4 +78,16 @@ class IdempotencyKeys:
                 await store.release(session, caller=claim.caller, key=claim.key)
                 return
             kept = {name.decode(): value.decode("latin-1") for name, value in headers if name.lower() in KEPT_HEADERS}
-            await store.keep(session, caller=claim.caller, key=claim.key, status=status, headers=orjson.dumps(kept).decode(), body=body)
+            await store.keep(
+                session,
+                caller=claim.caller,
+                key=claim.key,
+                status=status,
+                headers=orjson.dumps(kept).decode(),
+                body=body,
+            )
+
+    async def free(self, claim: Claim) -> None:
+        """Give the key back: its request came to nothing."""
+        async with self._database.transaction() as session:
+            await store.release(session, caller=claim.caller, key=claim.key)

@@ -28,15 +28,17 @@ async def claim(session: Session, *, caller: str, key: str, request_hash: bytes)
             " ON CONFLICT (caller, key) DO UPDATE"
             " SET request_hash = EXCLUDED.request_hash, status = NULL, headers = NULL, body = NULL, created_at = now()"
             " WHERE k.created_at < now() - interval '24 hours'"
-            f" OR (k.status IS NULL AND k.created_at < now() - interval '{STALE_CLAIM_SECONDS} seconds')"
+            " OR (k.status IS NULL AND k.created_at < now() - make_interval(secs => :stale))"
             " RETURNING 1"
         ),
-        {"caller": caller, "key": key, "hash": request_hash},
+        {"caller": caller, "key": key, "hash": request_hash, "stale": STALE_CLAIM_SECONDS},
     )
     if row.first() is not None:
         return None
     found = await session.execute(
-        text("SELECT request_hash, status, headers::text AS headers, body FROM idempotency_keys WHERE caller = :caller AND key = :key"),
+        text(
+            "SELECT request_hash, status, headers::text AS headers, body FROM idempotency_keys WHERE caller = :caller AND key = :key"
+        ),
         {"caller": caller, "key": key},
     )
     held = found.one()

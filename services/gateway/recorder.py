@@ -8,19 +8,20 @@ that an `Idempotency-Key` may ask for again.
 
 from typing import Any
 
-import orjson
+from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.common.errors import Unavailable
-from libs.common.identity import Caller
-from services.gateway.idempotency import IdempotencyKeys
+from libs.common.identity import Caller, Origin
+from libs.common.web.errors import problem_of
+from services.gateway.idempotency import IdempotencyKeys, Replay
 from services.gateway.journal import Journal, request_event
 
-MOST_USER_AGENT = 500
+
+ADMIN_PREFIX = "/api/v1/admin/"
 
 
 class Recorder:
-    """Records each guarded request; answers 503 instead when that fails."""
+    """Records each guarded request; when that fails, the request fails with 503 instead of its answer."""
 
     def __init__(self, app: ASGIApp, *, journal: Journal, keys: IdempotencyKeys) -> None:
         self._app = app
@@ -28,19 +29,32 @@ class Recorder:
         self._keys = keys
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass anything but HTTP through; hold each HTTP answer until it is recorded."""
+        """Pass anything but HTTP through; hold each HTTP answer, and each error, until it is recorded."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        await self._app(scope, receive, _Answer(self, scope, send).send)
+        answer = _Answer(self, scope, send)
+        try:
+            await self._app(scope, receive, answer.send)
+        except Replay as kept:
+            await Response(kept.body, status_code=kept.status, headers=kept.headers)(scope, receive, answer.send)
+        except Exception as error:
+            if not answer.is_recorded:
+                problem = problem_of(error, request_id=scope["state"]["request_id"])
+                await self.record(scope, problem.status, error=str(problem.detail.get("error", "")))
+                await self._free(scope)
+            raise
 
-    async def record(self, scope: Scope, status: int) -> None:
+    async def record(self, scope: Scope, status: int, *, error: str | None = None) -> None:
         """Commit the event of this request, if nothing else speaks for it."""
         state: dict[str, Any] = scope.get("state", {})
         action = state.get("action")
         if action is None or state.get("recorded"):
             return
         caller: Caller | None = state.get("caller")
+        if caller is None and not scope["path"].startswith(ADMIN_PREFIX):
+            # What everybody may read, or a client's own sign-in, is no administrator's request.
+            return
         data: dict[str, Any] = {
             "action": action,
             "outcome": _outcome(status),
@@ -50,11 +64,11 @@ class Recorder:
         }
         if permission := state.get("permission"):
             data["permission"] = permission
-        if error := state.get("error_code"):
+        if error:
             data["error"] = error
         event = request_event(
             caller=caller,
-            origin=_origin(scope, caller),
+            origin=_origin(state),
             correlation_id=state.get("correlation_id", ""),
             traceparent=state.get("traceparent"),
             target=state.get("target"),
@@ -68,11 +82,17 @@ class Recorder:
         if claim is not None:
             await self._keys.keep(claim, status=head["status"], headers=head["headers"], body=body)
 
+    async def _free(self, scope: Scope) -> None:
+        """An error is not kept: the same request may be tried again with its key."""
+        claim = scope.get("state", {}).get("idempotency")
+        if claim is not None:
+            await self._keys.free(claim)
+
 
 class _Answer:
     """The answer of one request on its way out."""
 
-    __slots__ = ("_body", "_dropped", "_head", "_recorder", "_scope", "_send")
+    __slots__ = ("_body", "_head", "_recorder", "_scope", "_send", "is_recorded")
 
     def __init__(self, recorder: Recorder, scope: Scope, send: Send) -> None:
         self._recorder = recorder
@@ -80,46 +100,32 @@ class _Answer:
         self._send = send
         self._head: Message | None = None
         self._body: list[bytes] = []
-        self._dropped = False
+        self.is_recorded = False
 
     async def send(self, message: Message) -> None:
-        """Hold the head until the first of the body is here, so that one refusal can replace both."""
-        if self._dropped:
-            return
+        """Record before the head leaves; where a key may ask for the answer again, keep it whole before that."""
         if message["type"] == "http.response.start":
-            await self._start(message)
-            return
-        if self._head is not None:
-            self._body.append(message.get("body", b""))
-            if message.get("more_body"):
-                return
-            await self._recorder.keep(self._scope, self._head, b"".join(self._body))
-            await self._send(self._head)
-            await self._send({"type": "http.response.body", "body": b"".join(self._body)})
-            return
-        await self._send(message)
-
-    async def _start(self, message: Message) -> None:
-        try:
+            self.is_recorded = True
             await self._recorder.record(self._scope, message["status"])
-        except Unavailable as error:
-            self._dropped = True
-            await _refuse(self._send, error)
+            state = self._scope.get("state", {})
+            if extra := state.get("response_headers"):
+                message["headers"] = [*message["headers"], *extra]
+            if state.get("idempotency") is None:
+                await self._send(message)
+            else:
+                self._head = message
             return
-        if extra := self._scope.get("state", {}).get("response_headers"):
-            message["headers"] = [*message["headers"], *extra]
-        if self._scope.get("state", {}).get("idempotency") is not None:
-            self._head = message
-        else:
+        if self._head is None:
             await self._send(message)
+            return
+        self._body.append(message.get("body", b""))
+        if not message.get("more_body"):
+            await self._finish(self._head, b"".join(self._body))
 
-
-async def _refuse(send: Send, error: Unavailable) -> None:
-    body = orjson.dumps({"detail": error.detail()})
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    headers += [(name.lower().encode(), value.encode()) for name, value in error.headers.items()]
-    await send({"type": "http.response.start", "status": error.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    async def _finish(self, head: Message, body: bytes) -> None:
+        await self._recorder.keep(self._scope, head, body)
+        await self._send(head)
+        await self._send({"type": "http.response.body", "body": body})
 
 
 def _outcome(status: int) -> str:
@@ -128,16 +134,6 @@ def _outcome(status: int) -> str:
     return "denied" if status in (401, 403, 429) else "failure"
 
 
-def _origin(scope: Scope, caller: Caller | None) -> dict[str, Any]:
-    if caller is not None:
-        return caller.origin.model_dump(exclude_none=True)
-    state = scope.get("state", {})
-    client = scope.get("client")
-    found: dict[str, Any] = {"request_id": state.get("request_id")}
-    if client:
-        found["ip_address"] = client[0]
-    for name, value in scope["headers"]:
-        if name == b"user-agent":
-            found["user_agent"] = value.decode("latin-1")[:MOST_USER_AGENT]
-            break
-    return found
+def _origin(state: dict[str, Any]) -> dict[str, Any]:
+    origin: Origin | None = state.get("origin")
+    return origin.model_dump(exclude_none=True) if origin is not None else {"request_id": state.get("request_id")}

@@ -58,7 +58,7 @@ _FORGET = """
     DELETE FROM outbox USING relaxed WHERE position = ANY($1::bigint[])
 """
 _BACKLOG = f"""
-    SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT {MOST_COUNTED}) AS some) AS count,
+    SELECT (SELECT count(*) FROM (SELECT FROM outbox LIMIT {MOST_COUNTED}) AS counted) AS count,
            coalesce((SELECT extract(epoch FROM clock_timestamp() - created_at)
                      FROM outbox ORDER BY position LIMIT 1), 0)::float8 AS oldest_seconds
 """  # noqa: S608 - only constants

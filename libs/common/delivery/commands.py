@@ -95,7 +95,9 @@ class CommandConsumer:
         self._source = source
         self._handlers = handlers
         self._replies: dict[str, list[bytes]] = {}
-        self._subscriber = Subscriber(database, transport, queue, handle=self._apply, after=self._reply, give_up=self._fail, catalog=catalog)
+        self._subscriber = Subscriber(
+            database, transport, queue, handle=self._apply, after=self._reply, give_up=self._fail, catalog=catalog
+        )
 
     async def run(self) -> None:
         """Consume until cancelled."""

@@ -15,6 +15,9 @@ from libs.common.events.envelope import BATCH, STRUCTURED, pack, splice_producer
 
 MOST_EVENTS = 50
 MOST_BYTES = 64 * 1024
+FIRST_NUMBER = "x-reeve-first"
+LAST_NUMBER = "x-reeve-last"
+"""Headers: the producer's numbers of a message's first and last event, so that nobody parses to know its place."""
 
 
 @dataclass(slots=True)
@@ -38,7 +41,12 @@ def packs(rows: Sequence[ClaimedRow]) -> Iterator[Pack]:
     for row in rows:
         key = (row.exchange, row.routing_key, row.type, row.reply_to)
         current = open_packs.get(row.stream)
-        if current is None or current.key != key or len(current.rows) == MOST_EVENTS or current.size + len(row.body) > MOST_BYTES:
+        if (
+            current is None
+            or current.key != key
+            or len(current.rows) == MOST_EVENTS
+            or current.size + len(row.body) > MOST_BYTES
+        ):
             if current is not None:
                 yield current
             current = Pack(key=key, rows=[], subjects=set(), size=0)
@@ -64,7 +72,11 @@ def to_message(pack_: Pack, *, producer: str) -> Message:
         message_id=str(first.event_id),
         type=kind,
         app_id=producer,
-        headers=_mirror(bodies[0]) if single else {},
+        headers={
+            **(_mirror(bodies[0]) if single else {}),
+            FIRST_NUMBER: str(first.producerseq),
+            LAST_NUMBER: str(pack_.rows[-1].producerseq),
+        },
         correlation_id=first.correlation_id,
         reply_to=reply_to,
     )

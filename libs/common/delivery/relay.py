@@ -21,8 +21,8 @@ from libs.common.crashpoint import crashpoint
 from libs.common.database import outbox
 from libs.common.database.engine import Database, is_transient
 from libs.common.database.outbox import ClaimedRow
-from libs.common.delivery.packing import Pack, packs, to_message
 from libs.common.delivery.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_UNSENT, RELAY_FAILURES, RELAY_PUBLISHED
+from libs.common.delivery.packing import Pack, packs, to_message
 
 MOST_IN_FLIGHT = 2_000
 """Rows published and not yet confirmed; the relay claims no more until some have landed."""
@@ -117,7 +117,9 @@ class Relay:
                 return
         await self._rest()
 
-    async def _launch(self, connection: asyncpg.Connection, flights: asyncio.TaskGroup, rows: Sequence[ClaimedRow]) -> None:
+    async def _launch(
+        self, connection: asyncpg.Connection, flights: asyncio.TaskGroup, rows: Sequence[ClaimedRow]
+    ) -> None:
         for pack in packs(rows):
             while self._flight.subjects & pack.subjects and not self._flight.failed:
                 await self._landing()
@@ -152,17 +154,23 @@ class Relay:
 
     async def _repeat(self, connection: asyncpg.Connection) -> None:
         """Wait until nothing else is in the air, then send what failed once more, oldest first."""
-        for attempt in range(1_000_000):
+        failures = 0
+        while True:
             while self._flight.rows > sum(len(pack.rows) for pack in self._flight.failed):
-                await self._landing()
-                await self._mark(connection)
+                await self._news()
             await self._mark(connection)
             if not self._flight.failed:
                 return
-            await asyncio.sleep(_backoff(attempt))
+            await asyncio.sleep(_backoff(failures))
             again, self._flight.failed = sorted(self._flight.failed, key=lambda pack: pack.rows[0].position), []
-            for pack in again:
+            for done, pack in enumerate(again, 1):
                 await self._publish(pack)
+                failures += 1
+                if self._flight.failed:
+                    # What follows may tell of the same subject: it waits for this one.
+                    self._flight.failed += again[done:]
+                    break
+                failures = 0
 
     async def _mark(self, connection: asyncpg.Connection) -> None:
         """Delete the rows whose confirms came; a crash before this only repeats them."""
@@ -189,9 +197,13 @@ class Relay:
 
     async def _landing(self) -> bool:
         """Wait until something in the air landed or failed, or rows were committed; False after one poll."""
-        self._wake.clear()
         if self._flight.landed or self._flight.failed:
+            self._wake.clear()
             return True
+        return await self._news()
+
+    async def _news(self) -> bool:
+        self._wake.clear()
         try:
             async with asyncio.timeout(POLL_SECONDS):
                 await self._wake.wait()
@@ -207,5 +219,3 @@ class Relay:
 def _backoff(attempt: int) -> float:
     """Seconds to wait before try number `attempt`: doubling from 0.1 s to the bound, with jitter."""
     return float(min(MOST_BACKOFF_SECONDS, 0.1 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))  # noqa: S311
-
-

@@ -55,7 +55,9 @@ def refusal(event: Event, message: Message, clients: Mapping[str, RegisteredClie
     """Why this event's sender may not send it; None when it may."""
     producer = producer_of(message)
     if producer:
-        vouches = event.source == f"/reeve/{producer}" or (producer == "gateway" and not event.source.startswith("/reeve/"))
+        vouches = event.source == f"/reeve/{producer}" or (
+            producer == "gateway" and not event.source.startswith("/reeve/")
+        )
         return None if vouches else f"source_not_allowed: {producer} may not speak for {event.source[:100]}"
     if event.type.startswith("reeve.") or event.source.startswith("/reeve/"):
         return "source_not_allowed: only Reeve's own services send reeve.* events"

@@ -18,11 +18,11 @@ from libs.common.database import dead_letters, inbox, senders
 from libs.common.database.dead_letters import DeadLetter
 from libs.common.database.engine import Database, Session, is_transient
 from libs.common.database.inbox import Arrival
+from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
 from libs.common.delivery.senders import RegisteredClient, producer_of, refusal
 from libs.common.events.catalog import Catalog
 from libs.common.events.envelope import MOST_EVENT_BYTES, STRUCTURED, Event, MalformedEvent, decode_message, encode
 from libs.common.ids import new_id
-from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
 
 PREFETCH = 64
 TRIES = 5

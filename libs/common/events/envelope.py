@@ -174,6 +174,8 @@ def _binary(content_type: str | None, headers: Mapping[str, Any], body: bytes) -
                 text = value.decode("utf-8", "replace") if isinstance(value, bytes) else value
                 if isinstance(text, datetime):
                     text = rfc3339(text)
+                elif name.lower().endswith("time") and isinstance(text, int) and not isinstance(text, bool):
+                    text = _amqp_time(text)
                 found[name[len(prefix) :].lower()] = text
     if not found:
         raise MalformedEvent("neither a CloudEvents content type nor CloudEvents headers")
@@ -210,6 +212,14 @@ def depth_exceeds(value: Any, most: int) -> bool:
         if not level:
             return False
     return True
+
+
+def _amqp_time(milliseconds: int) -> str:
+    """An AMQP 1.0 timestamp, as the CloudEvents SDKs write `time` into native properties."""
+    try:
+        return rfc3339(datetime.fromtimestamp(milliseconds / 1000, UTC))
+    except (OverflowError, ValueError, OSError) as error:
+        raise MalformedEvent("time is out of range") from error
 
 
 def _required(found: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:

@@ -48,7 +48,9 @@ class Upstream:
         self._carrier = carrier
         self._minter = minter
 
-    async def read(self, service: str, path: str, query: str, *, caller: Caller, permission: str, if_none_match: str | None = None) -> Answer:
+    async def read(
+        self, service: str, path: str, query: str, *, caller: Caller, permission: str, if_none_match: str | None = None
+    ) -> Answer:
         """GET an internal path of a service. Raises `Unavailable` when the service cannot answer."""
         target = f"{path}?{query}" if query else path
         token = self._minter.mint(caller, audience=service, permission=permission, method="GET", target=target)

@@ -32,7 +32,9 @@ class HttpCarrier:
                     body += await response.content.read(MOST_ANSWER_BYTES + 1 - len(body))
                 if len(body) > MOST_ANSWER_BYTES:
                     raise UpstreamBroken(f"{service} answered over {MOST_ANSWER_BYTES} bytes")
-                passed = {name.lower(): value for name, value in response.headers.items() if name.lower() in PASSED_HEADERS}
+                passed = {
+                    name.lower(): value for name, value in response.headers.items() if name.lower() in PASSED_HEADERS
+                }
                 return Answer(response.status, passed, body)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise UpstreamBroken(f"{service}: {type(error).__name__}") from error

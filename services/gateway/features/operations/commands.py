@@ -1,7 +1,6 @@
 """Submit a command and answer with its outcome: in time as the result, else as an operation to poll."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 
 import orjson
 from fastapi import Request, Response
@@ -16,8 +15,6 @@ from services.gateway.journal import Journal, command_event
 
 WAIT_SECONDS = 2.0
 OPERATIONS_PATH = "/api/v1/admin/operations"
-
-Submit = Callable[[Request, Caller, CommandData], Awaitable[Response]]
 
 
 class Operations:
@@ -34,7 +31,9 @@ class Operations:
         waits = "respond-async" not in request.headers.get("prefer", "").lower()
         reply = self._client.expect(command.id) if waits else None
         try:
-            await self._journal.submit(command, queue=queue, reply_to=self._client.reply_queue if reply else "", caller=caller)
+            await self._journal.submit(
+                command, queue=queue, reply_to=self._client.reply_queue if reply else "", caller=caller
+            )
             request.state.recorded = True
             if reply is None:
                 return accepted(command.id)
@@ -50,7 +49,9 @@ class Operations:
 def accepted(operation_id: str) -> Response:
     """202: the write is durable and will be applied exactly once."""
     body = orjson.dumps({"operation_id": operation_id, "status": "accepted"})
-    return Response(body, status_code=202, media_type="application/json", headers={"Location": f"{OPERATIONS_PATH}/{operation_id}"})
+    return Response(
+        body, status_code=202, media_type="application/json", headers={"Location": f"{OPERATIONS_PATH}/{operation_id}"}
+    )
 
 
 def answer(outcome: Event) -> Response:
@@ -58,7 +59,12 @@ def answer(outcome: Event) -> Response:
     status = int(outcome.data.get("status", 200))
     headers = {"X-Operation-ID": outcome.causationid or ""}
     if outcome.type == OperationRejected.TYPE:
-        return Response(orjson.dumps({"detail": outcome.data["error"]}), status_code=status, media_type="application/json", headers=headers)
+        return Response(
+            orjson.dumps({"detail": outcome.data["error"]}),
+            status_code=status,
+            media_type="application/json",
+            headers=headers,
+        )
     result = outcome.data.get("result")
     if result is None or status == 204:
         return Response(status_code=204, headers=headers)

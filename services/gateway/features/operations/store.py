@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from sqlalchemy import text
@@ -20,7 +20,7 @@ class Operation:
     admin_id: str
     action: str
     subject: str | None
-    state: str
+    state: Literal["accepted", "completed", "rejected"]
     status: int | None
     result: Any
     error: Any

@@ -1,0 +1,1 @@
+"""One folder per admin feature that the gateway owns or fronts."""

@@ -1,0 +1,52 @@
+"""The audit log: what was done, by whom, from where, and how it ended."""
+
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from libs.common.identity import Caller
+from services.gateway.access.guard import requires
+from services.gateway.features.audit.schemas import AuditRangeQuery, SearchAuditQuery
+from services.gateway.features.route import AdminRoute
+from services.gateway.upstream.forward import forward
+
+router = APIRouter(prefix="/audit", tags=["audit"], route_class=AdminRoute)
+
+MaySearch = Annotated[Caller, Depends(requires("audit:read", action="list_audit_logs"))]
+MayRead = Annotated[Caller, Depends(requires("audit:read", action="view_audit_log", target="audit_log/{entry_id}"))]
+MayCount = Annotated[Caller, Depends(requires("audit:read", action="view_audit_stats"))]
+MayListActions = Annotated[Caller, Depends(requires("audit:read", action="list_audit_actions"))]
+MayListTargets = Annotated[Caller, Depends(requires("audit:read", action="list_audit_target_types"))]
+
+
+@router.get("/logs")
+async def search_audit_logs(
+    request: Request, caller: MaySearch, query: Annotated[SearchAuditQuery, Query()]
+) -> Response:
+    """Search the log, newest first. The list member is `logs`; `next_cursor` pages through all of it."""
+    return await forward(request, caller, service="audit", path="/internal/audit/logs")
+
+
+@router.get("/logs/{entry_id}")
+async def view_audit_log(request: Request, caller: MayRead, entry_id: UUID) -> Response:
+    """One entry, whole."""
+    return await forward(request, caller, service="audit", path=f"/internal/audit/logs/{entry_id}")
+
+
+@router.get("/stats")
+async def view_audit_stats(request: Request, caller: MayCount, query: Annotated[AuditRangeQuery, Query()]) -> Response:
+    """Counts per action, administrator, target type, outcome and day for a range."""
+    return await forward(request, caller, service="audit", path="/internal/audit/stats")
+
+
+@router.get("/actions")
+async def list_audit_actions(request: Request, caller: MayListActions) -> Response:
+    """The actions that occur, for a filter's drop-down."""
+    return await forward(request, caller, service="audit", path="/internal/audit/actions")
+
+
+@router.get("/target-types")
+async def list_audit_target_types(request: Request, caller: MayListTargets) -> Response:
+    """The target types that occur, for a filter's drop-down."""
+    return await forward(request, caller, service="audit", path="/internal/audit/target-types")

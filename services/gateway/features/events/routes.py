@@ -1,0 +1,73 @@
+"""Events in over HTTP, and the catalogue of what may be sent."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from libs.common.errors import NotFound
+from libs.common.events import asyncapi
+from libs.common.events.all_types import CATALOG
+from libs.common.identity import Caller
+from services.gateway.access.guard import public, requires
+from services.gateway.features.events import commands
+from services.gateway.features.events.schemas import AcceptedResponse, CatalogResponse, EventTypeResponse
+from services.gateway.features.route import AdminRoute
+
+admin_router = APIRouter(prefix="/events", tags=["events"], route_class=AdminRoute)
+router = APIRouter(tags=["events"], route_class=AdminRoute)
+
+MayPublish = Annotated[Caller, Depends(requires("events:publish", action="publish_events", limited=False))]
+MayBrowse = Annotated[Caller, Depends(requires("system:read", action="list_event_types"))]
+MayRead = Annotated[
+    Caller, Depends(requires("system:read", action="view_event_type", target="event_type/{event_type}"))
+]
+Anyone = Annotated[Caller, Depends(public(action="view_event_document"))]
+
+_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {
+            "application/cloudevents+json": {
+                "schema": {"type": "object", "required": ["specversion", "id", "source", "type"]}
+            },
+            "application/cloudevents-batch+json": {
+                "schema": {"type": "array", "minItems": 1, "maxItems": commands.MOST_EVENTS}
+            },
+        },
+    }
+}
+
+
+@router.post("/events", status_code=202, openapi_extra=_BODY)
+async def publish_events(request: Request, caller: MayPublish) -> AcceptedResponse:
+    """Take CloudEvents 1.0 in structured, batched or binary mode. 202 after they are durable, all or none.
+
+    Binary mode carries the attributes as `ce-*` headers and the data as the body.
+    """
+    events = commands.read_events(request.headers.get("content-type"), request.headers, await request.body())
+    commands.check_events(events, caller, await request.app.state.senders.clients())
+    await request.app.state.journal.record(*[commands.attributed(event, caller) for event in events])
+    request.state.recorded = True
+    return AcceptedResponse(accepted=len(events))
+
+
+@router.get("/asyncapi.json")
+async def asyncapi_document(request: Request, _: Anyone) -> Response:
+    """The AsyncAPI 3.1 document of every event type."""
+    return Response(request.app.state.asyncapi, media_type="application/json")
+
+
+@admin_router.get("/catalog")
+async def list_event_types(caller: MayBrowse) -> CatalogResponse:
+    """Every registered type with its JSON Schema and an example. A platform's own types may be sent unregistered."""
+    types = [EventTypeResponse(**asyncapi.describe(model)) for model in CATALOG]
+    return CatalogResponse(event_types=types, total=len(types), limit=len(types))
+
+
+@admin_router.get("/catalog/{event_type}")
+async def view_event_type(caller: MayRead, event_type: str) -> EventTypeResponse:
+    """One registered type."""
+    model = CATALOG.find(event_type)
+    if model is None:
+        raise NotFound(f"{event_type[:100]} is not in the catalogue", code="event_type_not_found")
+    return EventTypeResponse(**asyncapi.describe(model))

@@ -1,0 +1,1 @@
+"""Settings, as the gateway fronts them."""

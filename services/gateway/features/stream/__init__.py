@@ -1,0 +1,1 @@
+"""The stream of live updates, as clients open it."""

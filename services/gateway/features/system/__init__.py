@@ -1,0 +1,1 @@
+"""Health of the whole platform as an administrator sees it."""

@@ -1,0 +1,1 @@
+"""Live updates: one queue of events per gateway instance, pushed to its connected clients."""

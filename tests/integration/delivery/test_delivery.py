@@ -1,0 +1,239 @@
+"""Relay and subscriber together, on a real Postgres: at least once on the way, exactly once in effect, in order."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from libs.common.broker.embedded import EmbeddedTransport
+from libs.common.broker.topology import AUDIT_EVENTS, Queue
+from libs.common.broker.transport import Delivery, Message, Unconfirmed
+from libs.common.database import outbox
+from libs.common.database.engine import Database, Session
+from libs.common.delivery.relay import Relay
+from libs.common.delivery.senders import RegisteredClient
+from libs.common.delivery.subscriber import Arrived, Refused, Subscriber
+from libs.common.errors import Unavailable
+from libs.common.events.all_types import CATALOG
+from libs.common.events.envelope import STRUCTURED, Event, encode
+from tests.support.eventually import eventually
+from tests.support.makers import an_event
+
+OpenDatabase = Callable[..., Awaitable[Database]]
+QUEUE = replace(AUDIT_EVENTS, name="test.events")
+
+
+class Ledger:
+    """What a handler was given, as it saw it in transactions that committed."""
+
+    def __init__(self) -> None:
+        self.seen: list[Event] = []
+        self.fail: Callable[[Event], BaseException | None] = lambda event: None
+
+    async def handle(self, session: Session, arrived: Sequence[Arrived]) -> None:
+        for one in arrived:
+            if error := self.fail(one.event):
+                raise error
+        self.seen += [one.event for one in arrived]
+
+
+@asynccontextmanager
+async def running(*tasks: Callable[[], Awaitable[None]]) -> AsyncIterator[None]:
+    started = [asyncio.ensure_future(task()) for task in tasks]
+    try:
+        yield
+    finally:
+        for task in started:
+            task.cancel()
+        await asyncio.gather(*started, return_exceptions=True)
+
+
+@pytest.fixture
+async def database(database_for: OpenDatabase) -> Database:
+    return await database_for("gateway")
+
+
+async def write(database: Database, *events: Event) -> None:
+    async with database.transaction() as session:
+        await outbox.emit(session, *events)
+
+
+async def waiting(database: Database) -> int:
+    async with database.reading() as session:
+        return (await outbox.backlog(session)).count
+
+
+def a_subscriber(database: Database, transport: Any, ledger: Ledger, **given: Any) -> Subscriber:
+    return Subscriber(database, transport, QUEUE, handle=ledger.handle, catalog=CATALOG, **given)
+
+
+async def test_what_committed_arrives_once_and_leaves_the_outbox(database: Database) -> None:
+    transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
+    events = [an_event(subject=f"thing/{n % 7}") for n in range(300)]
+    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+        await asyncio.gather(*[write(database, *events[n : n + 10]) for n in range(0, 300, 10)])
+        await eventually(lambda: len(ledger.seen) == 300)
+        assert {event.id for event in ledger.seen} == {event.id for event in events}
+        assert sorted(event.producerseq or 0 for event in ledger.seen) == list(range(1, 301))
+        await eventually(lambda: waiting_is(database, 0))
+
+
+async def waiting_is(database: Database, count: int) -> bool:
+    return await waiting(database) == count
+
+
+async def test_a_rolled_back_event_never_leaves(database: Database) -> None:
+    transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
+    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+        with pytest.raises(RuntimeError):
+            async with database.transaction() as session:
+                await outbox.emit(session, an_event())
+                raise RuntimeError("changed my mind")
+        kept = an_event()
+        await write(database, kept)
+        await eventually(lambda: ledger.seen)
+        assert [event.id for event in ledger.seen] == [kept.id]
+        assert ledger.seen[0].producerseq == 1
+
+
+async def test_one_subject_keeps_its_commit_order_through_failing_publishes(database: Database) -> None:
+    class Flaky(EmbeddedTransport):
+        published = 0
+
+        async def publish(self, message: Message) -> None:
+            Flaky.published += 1
+            if Flaky.published % 3 == 0:
+                raise Unconfirmed("lost the connection")
+            await super().publish(message)
+
+    transport, ledger = Flaky(queues=[QUEUE]), Ledger()
+    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+        for n in range(60):
+            await write(database, an_event(subject=f"setting/{n % 2}", type=f"com.a.{n % 3}", source="/platform/shop", data={"n": n}))
+        await eventually(lambda: len(ledger.seen) == 60, within_seconds=60)
+    for key in ("setting/0", "setting/1"):
+        numbers = [event.data["n"] for event in ledger.seen if event.subject == key]
+        assert numbers == sorted(numbers)
+
+
+async def test_a_second_delivery_changes_nothing(database: Database) -> None:
+    transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
+    event = an_event().numbered(1)
+    message = a_message(event, app_id="gateway")
+    async with running(a_subscriber(database, transport, ledger).run):
+        for _ in range(5):
+            await transport.publish(message)
+        assert [one.id for one in ledger.seen] == [event.id]
+
+
+async def test_a_transient_fault_is_retried_and_keeps_its_place(database: Database) -> None:
+    transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
+    failures = iter([Unavailable("gone")] * 3)
+    ledger.fail = lambda event: next(failures, None)
+    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+        events = [an_event(subject="user/1") for _ in range(5)]
+        await write(database, *events)
+        await eventually(lambda: len(ledger.seen) == 5)
+    assert [event.id for event in ledger.seen] == [event.id for event in events]
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"), [(Refused("not_for_us"), "not_for_us"), (ValueError("bad"), "failed 5 times: ValueError")]
+)
+async def test_a_poisonous_event_is_parked_alone_with_its_reason(database: Database, error: Exception, reason: str) -> None:
+    transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
+    events = [an_event(subject=f"user/{n}") for n in range(20)]
+    ledger.fail = lambda event: error if event.id == events[7].id else None
+    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+        await write(database, *events)
+        await eventually(lambda: len(ledger.seen) == 19)
+        await eventually(lambda: letters_are(database, [reason]))
+        assert await transport.depth(QUEUE.dead) == 1
+        await eventually(lambda: waiting_is(database, 0))
+
+
+async def letters(database: Database) -> list[str]:
+    async with database.reading() as session:
+        return list((await session.execute(text("SELECT reason FROM dead_letters ORDER BY received_at"))).scalars())
+
+
+async def letters_are(database: Database, reasons: list[str]) -> bool:
+    return await letters(database) == reasons
+
+
+def a_message(event: Event, **given: Any) -> Message:
+    made: dict[str, Any] = {
+        "body": encode(event), "content_type": STRUCTURED, "exchange": "reeve.events", "routing_key": event.type,
+        "message_id": event.id, "type": event.type,
+    }  # fmt: skip
+    return Message(**{**made, **given})
+
+
+class Vouched:
+    """A subscription whose deliveries bear the sender that the test's broker vouches for."""
+
+    def __init__(self, below: Any) -> None:
+        self._below = below
+
+    async def receive(self, most: int) -> list[Delivery]:
+        return [replace(one, message=replace(one.message, sender=one.message.headers.get("vouched"))) for one in await self._below.receive(most)]
+
+    async def settle(self, deliveries: Sequence[Delivery]) -> None:
+        await self._below.settle(deliveries)
+
+
+class VouchingTransport(EmbeddedTransport):
+    """The in-process transport with a broker's knowledge of who sent what."""
+
+    @asynccontextmanager
+    async def subscribe(self, queue: Queue, *, prefetch: int = 50) -> AsyncIterator[Any]:
+        async with super().subscribe(queue, prefetch=prefetch) as below:
+            yield Vouched(below)
+
+    async def send(self, message: Message) -> None:
+        await self.publish(replace(message, headers={"vouched": message.sender}))
+
+
+SHOP = RegisteredClient("shop", "/platform/shop", ("com.shop.*", "platform.*"))
+
+
+@pytest.mark.parametrize(
+    ("message", "reason"),
+    [
+        (a_message(an_event(source="/platform/shop", type="com.shop.sold"), sender="thief"), "sender_not_registered"),
+        (a_message(an_event(source="/platform/bank", type="com.shop.sold"), sender="shop"), "source_not_allowed"),
+        (a_message(an_event(source="/platform/shop", type="com.bank.paid"), sender="shop"), "event_type_not_allowed"),
+        (a_message(an_event(source="/reeve/gateway"), sender="shop", app_id="gateway"), "source_not_allowed"),
+        (a_message(an_event(source="/platform/shop", type="platform.unheard.of.v1"), sender="shop"), "unknown_event_type"),
+        (a_message(an_event(type="reeve.unheard.of.v1").numbered(1), app_id="gateway"), "unknown_event_type"),
+        (a_message(an_event(), body=b"{", sender="shop"), "malformed"),
+        (a_message(an_event(), body=b'{"specversion":"1.0","id":"1"}', sender="shop"), "malformed"),
+        (a_message(an_event(source="/platform/shop", type="com.shop.x", data={"t": "x" * 300_000}), sender="shop"), "too_large"),
+        (a_message(an_event(), body=b"[" * 200_000, sender="shop"), "malformed"),
+    ],
+)
+async def test_what_may_not_come_in_is_parked_with_its_reason(database: Database, message: Message, reason: str) -> None:
+    transport, ledger = VouchingTransport(queues=[QUEUE]), Ledger()
+    good = an_event(source="/platform/shop", type="com.shop.sold.v1", data={"total": 1})
+    async with running(a_subscriber(database, transport, ledger, clients=[SHOP]).run):
+        await transport.send(message)
+        await transport.send(a_message(good, sender="shop"))
+        await transport.send(a_message(good, sender="shop"))
+    assert [event.id for event in ledger.seen] == [good.id]
+    assert [found.partition(":")[0] for found in await letters(database)] == [reason]
+
+
+async def test_a_client_is_known_from_its_registration_on(database: Database) -> None:
+    transport, ledger = VouchingTransport(queues=[QUEUE]), Ledger()
+    registered = an_event(
+        type="reeve.client.registered.v1", subject="client/shop",
+        data={"client_id": "shop", "name": "Shop", "source": "/platform/shop", "event_types": ["com.shop.*"], "scopes": []},
+    )  # fmt: skip
+    async with running(a_subscriber(database, transport, ledger).run):
+        await transport.send(a_message(registered.numbered(1), app_id="gateway"))
+        await transport.send(a_message(an_event(source="/platform/shop", type="com.shop.sold"), sender="shop"))
+    assert [event.type for event in ledger.seen] == ["reeve.client.registered.v1", "com.shop.sold"]
