@@ -110,6 +110,7 @@ def create_app(
         limits=limits or Limits(),
         allowed=allowed_methods,
         shapes=error_shapes or {},
+        streams=app.state.streams,
     )
     app.include_router(probes(checks))
     return app

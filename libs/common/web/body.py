@@ -109,7 +109,11 @@ def parse_form(body: bytes) -> dict[str, str]:
     """The fields of an `application/x-www-form-urlencoded` body; a repeated one is 400 (RFC 6749, 3.2)."""
     try:
         pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=MOST_FORM_FIELDS
+            body.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=bool(body),
+            errors="strict",
+            max_num_fields=MOST_FORM_FIELDS,
         )
     except ValueError:
         raise BadRequest("the body is not a form", code="malformed_form") from None

@@ -14,10 +14,11 @@ from typing import cast
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common import logs, metrics, telemetry
-from libs.common.errors import BadRequest, TooLarge, Unavailable
+from libs.common.errors import BadRequest, ReeveError, TooLarge, Unavailable
 from libs.common.ids import request_id as accepted_id
 from libs.common.web import errors
 from libs.common.web.body import MOST_BODY_BYTES
+from libs.common.web.sse import STREAMS, Streams
 
 BODY_SECONDS = 30.0
 """How long one part of a body may be waited for."""
@@ -34,8 +35,14 @@ _EVERY_ANSWER = (
 _NO_STORE = (b"cache-control", b"no-store")
 _POLICY = (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'")
 _OURS = frozenset((b"x-request-id", b"x-content-type-options", b"referrer-policy"))
-_INSIDE = "reeve.edge"
 log = logs.get(__name__)
+
+
+class BodyTooSlow(ReeveError):
+    """The rest of the body does not come."""
+
+    status = 408
+    default_code = "body_too_slow"
 
 
 @dataclass(slots=True)
@@ -81,6 +88,7 @@ class Edge:
         limits: Limits,
         allowed: Callable[[Scope], list[str]],
         shapes: Mapping[str, errors.Shape],
+        streams: Streams,
     ) -> None:
         self.app = app
         self._service = service
@@ -88,12 +96,13 @@ class Edge:
         self._limits = limits
         self._allowed = allowed
         self._shapes = tuple(shapes.items())
+        self._streams = streams
         self._in_flight = 0
         self._bound: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
         metrics.REQUESTS_IN_FLIGHT.labels(service).set_function(lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan" or _INSIDE in scope:
+        if scope["type"] == "lifespan" or STREAMS in scope:
             await self.app(scope, receive, send)
             return
         started = perf_counter()
@@ -110,7 +119,7 @@ class Edge:
         place = telemetry.enter(traceparent)
         request_id = accepted_id(offered)
         exchange = _Exchange(scope, request_id, place, started)
-        scope[_INSIDE] = exchange
+        scope[STREAMS] = self._streams
         state = scope.setdefault("state", {})
         state["request_id"] = state["correlation_id"] = request_id
         state["traceparent"] = place.traceparent
@@ -191,8 +200,11 @@ class Edge:
         async def bounded() -> Message:
             if exchange.body_ended:
                 return await receive()
-            async with asyncio.timeout(self._limits.body_seconds):
-                message = await receive()
+            try:
+                async with asyncio.timeout(self._limits.body_seconds):
+                    message = await receive()
+            except TimeoutError:
+                raise BodyTooSlow(f"no part of the body came within {self._limits.body_seconds} seconds") from None
             exchange.body_bytes += len(message.get("body", b""))
             exchange.body_ended = not message.get("more_body", False)
             if exchange.body_bytes > self._limits.body_bytes:

@@ -19,6 +19,8 @@ from libs.common import metrics
 from libs.common.errors import Unavailable
 from libs.common.web.errors import AnswerCutShort
 
+STREAMS = "reeve.streams"
+"""Where the edge leaves the application's `Streams` in the ASGI scope."""
 HEARTBEAT_SECONDS = 15.0
 MOST_FRAMES = 256
 MOST_CLIENTS = 5000
@@ -138,7 +140,7 @@ def event_stream(
     """The answer of a route that streams. Ends when the client goes, at shutdown, or when `still_allowed`,
     asked with every heartbeat, says no. Raises 503 `too_many_streams` before it begins.
     """
-    streams: Streams = request.app.state.streams
+    streams: Streams = request.scope[STREAMS]
     return _EventStream(streams, subscribe, still_allowed, most_frames, heartbeat_seconds)
 
 
