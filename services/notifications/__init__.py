@@ -1,1 +1,1 @@
-"""Tells administrators what needs them: notifications and alerts."""
+"""The notifications service: tells administrators what needs them, and keeps alerts until somebody deals with them."""

@@ -204,7 +204,7 @@ class NotificationsRead(OutcomeData):
     SOURCE: ClassVar[str] = _SOURCE
     ACTION: ClassVar[str] = "read_all_notifications"
     EXAMPLE: ClassVar[dict[str, Any]] = {
-        "status": 200, "admin_id": _ID, "read_up_to": 512, "result": {"unread_count": 0, "marked_count": 17},
+        "status": 200, "admin_id": _ID, "read_up_to": 512, "result": {"unread_count": 0},
     }  # fmt: skip
 
     admin_id: str

@@ -14,12 +14,11 @@ from libs.common.events.catalog import Change, CommandData, OutcomeData
 
 KEY_PATTERN = r"^[a-z][a-z0-9_.-]{0,254}$"
 MOST_SEALED_CHARACTERS = 180_000
-REDACTED = "[redacted]"
 
 SettingKey = Annotated[str, StringConstraints(pattern=KEY_PATTERN)]
 ValueType = Literal["string", "integer", "number", "boolean", "json", "string_list", "secret"]
 ConfigType = Literal["setting", "feature_flag", "threshold", "integration"]
-Category = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_.-]{0,99}$")]
+Category = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]{1,100}$")]
 Description = Annotated[str, StringConstraints(max_length=2000, pattern=r"^[^\x00]*$")]
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=1000, pattern=r"^[^\x00]*$")]
 Sealed = Annotated[str, StringConstraints(max_length=MOST_SEALED_CHARACTERS)]

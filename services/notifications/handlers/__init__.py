@@ -1,0 +1,1 @@
+"""Messages in: events that rules look at, and commands."""
