@@ -70,8 +70,8 @@ class PlatformDatabases:
 
     def __init__(self, admin_url: str) -> None:
         self._admin_url = admin_url
-        self._role_prefix = f"reeve_t{secrets.token_hex(4)}"
-        self._passwords = {role: secrets.token_hex(8) for role in ROLES}
+        self.role_prefix = f"reeve_t{secrets.token_hex(4)}"
+        self.passwords = {role: secrets.token_hex(8) for role in ROLES}
         self._templates: dict[frozenset[str], PlatformDatabase] = {}
 
     async def make(self, *services: str) -> PlatformDatabase:
@@ -79,12 +79,12 @@ class PlatformDatabases:
         template = await self._template(frozenset(services))
         name = self._name()
         await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.name}"')
-        everyone = ", ".join(f'"{self._role_prefix}_{role}"' for role in ROLES)
+        everyone = ", ".join(f'"{self.role_prefix}_{role}"' for role in ROLES)
         await self._execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
         await self._execute(f'GRANT CONNECT ON DATABASE "{name}" TO {everyone}')
         return PlatformDatabase(
             name=name,
-            role_prefix=self._role_prefix,
+            role_prefix=self.role_prefix,
             admin_url=_renamed(template.admin_url, name),
             urls={role: _renamed(url, name) for role, url in template.urls.items()},
             migrated=set(services),
@@ -99,21 +99,25 @@ class PlatformDatabases:
         for template in self._templates.values():
             await self.drop(template)
         for role in ROLES:
-            await self._execute(f'DROP ROLE IF EXISTS "{self._role_prefix}_{role}"')
+            await self._execute(f'DROP ROLE IF EXISTS "{self.role_prefix}_{role}"')
+
+    def url_of(self, role: str, password: str) -> str:
+        """The administrator's URL with another login."""
+        parts = urlsplit(self._admin_url)
+        address = parts.netloc.rpartition("@")[2]
+        return urlunsplit(parts._replace(netloc=f"{role}:{password}@{address}"))
 
     async def _template(self, services: frozenset[str]) -> PlatformDatabase:
         if services not in self._templates:
             name = self._name()
-            urls = await prepare(
-                self._admin_url, passwords=self._passwords, database=name, role_prefix=self._role_prefix
-            )
-            made = PlatformDatabase(name, self._role_prefix, _renamed(self._admin_url, name), urls)
+            urls = await prepare(self._admin_url, passwords=self.passwords, database=name, role_prefix=self.role_prefix)
+            made = PlatformDatabase(name, self.role_prefix, _renamed(self._admin_url, name), urls)
             self._templates[services] = made
             await made.migrate(*sorted(services))
         return self._templates[services]
 
     def _name(self) -> str:
-        return f"{self._role_prefix}_{secrets.token_hex(4)}"
+        return f"{self.role_prefix}_{secrets.token_hex(4)}"
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self._admin_url, timeout=10)

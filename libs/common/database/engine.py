@@ -77,7 +77,10 @@ class Database:
             raise unavailable(error) from error
 
     async def dedicated(self) -> asyncpg.Connection:
-        """A connection of the same settings outside the pool, for LISTEN and loops; the caller closes it."""
+        """A connection of the same settings outside the pool, for LISTEN and loops; the caller closes it.
+
+        It takes and returns json and jsonb as JSON text.
+        """
         return await asyncpg.connect(
             self._url,
             timeout=CONNECT_SECONDS,
@@ -132,7 +135,8 @@ class Database:
 def driver(session: Session) -> asyncpg.Connection:
     """The asyncpg connection below `session`, in the same transaction: for COPY, arrays and volume.
 
-    Use savepoints through `session.begin_nested()`; asyncpg's own `transaction()` refuses here.
+    It takes json and jsonb as JSON text and returns them parsed. Use savepoints through `session.begin_nested()`;
+    asyncpg's own `transaction()` refuses here.
     """
     below = session.sync_connection
     assert below is not None

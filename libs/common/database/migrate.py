@@ -1,6 +1,7 @@
 """Migrations: bring one service's schema to the revision that its code was written for."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache, partial
@@ -24,6 +25,7 @@ LOCK_TRIES = 30
 TURN_SECONDS = 120.0
 """How long a start waits for another one that migrates the same schema."""
 
+_ALEMBIC = threading.Lock()
 _TAKE_TURN = text("SELECT pg_try_advisory_lock(hashtextextended(:name, 0))")
 
 
@@ -74,13 +76,24 @@ def _heads(service: str, versions: Path | None) -> frozenset[str]:
 async def _run(owner_url: str, config: Config, step: Callable[[Config, str], None], revision: str) -> None:
     for left in reversed(range(LOCK_TRIES)):
         try:
-            async with _turn(owner_url, config.attributes["schema"]) as connection:
+            async with _turn(owner_url, config.attributes["schema"]) as connection, _alone_in_process():
                 await connection.run_sync(_step, config, step, revision)
             return
         except DBAPIError as error:
             if left == 0 or not _is_lock_failure(error):
                 raise
             await asyncio.sleep(1)
+
+
+@asynccontextmanager
+async def _alone_in_process() -> AsyncIterator[None]:
+    """Wait until no other schema migrates here: Alembic keeps what it works on in variables of its modules."""
+    while not _ALEMBIC.acquire(blocking=False):
+        await asyncio.sleep(0.02)
+    try:
+        yield
+    finally:
+        _ALEMBIC.release()
 
 
 def _step(connection: Connection, config: Config, step: Callable[[Config, str], None], revision: str) -> None:
