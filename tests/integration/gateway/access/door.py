@@ -1,0 +1,195 @@
+"""The parts of the gateway that decide about access, as one application, and callers of every kind."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import httpx
+from argon2.profiles import CHEAPEST
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi import APIRouter, Depends, FastAPI
+from sqlalchemy import text
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from libs.common.database.engine import Database
+from libs.common.events.envelope import Event, decode
+from libs.common.identity import Caller
+from libs.common.web.app import create_app
+from services.gateway.access import guard
+from services.gateway.access.guard import GuardedRoute, public, requires
+from services.gateway.access.passwords import Passwords
+from services.gateway.access.sessions import AccessControl, Rules, new_access
+from services.gateway.features.auth.routes import router as auth_router
+from services.gateway.features.clients.routes import router as clients_router
+from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
+from services.gateway.features.oauth.routes import router as oauth_router
+from services.gateway.features.roles.routes import router as roles_router
+from services.gateway.features.users.commands import ensure_first_admin
+from services.gateway.features.users.routes import router as users_router
+
+SUPER_ADMIN = "first@example.com"
+PASSWORD = "correct horse battery"
+KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
+ISSUER = "http://reeve.test"
+ADMIN = "/api/v1/admin"
+GENEROUS = "100000/minute"
+
+# Routes of other features stand behind these: a read, a write, a publication outside the limit, a public page.
+samples = APIRouter(prefix="/samples", route_class=GuardedRoute)
+
+
+@samples.get("/{key}")
+async def read_sample(
+    caller: Annotated[Caller, Depends(requires("settings:read", action="read_sample", target="sample/{key}"))], key: str
+) -> dict[str, str]:
+    return {"key": key, "caller": caller.actor.id}
+
+
+@samples.put("/{key}")
+async def write_sample(
+    caller: Annotated[Caller, Depends(requires("settings:write", action="write_sample", target="sample/{key}"))],
+    key: str,
+    body: dict[str, int],
+) -> dict[str, str]:
+    return {"key": key}
+
+
+@samples.post("")
+async def publish_sample(
+    caller: Annotated[Caller, Depends(requires("events:publish", action="publish_sample", limited=False))],
+) -> dict[str, str]:
+    return {"source": caller.actor.id}
+
+
+@samples.get("")
+async def public_sample(caller: Annotated[Caller, Depends(public(action="view_public_sample"))]) -> dict[str, str]:
+    return {"caller": caller.actor.id}
+
+
+class Watch:
+    """Sees what the recorder will see: the state that a request left, and adds the headers that it is to add."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self.state: dict[str, Any] = {}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *scope["state"].get("response_headers", ())]
+            await send(message)
+
+        scope.setdefault("state", {})
+        await self._app(scope, receive, answer)
+        self.state = scope["state"]
+
+
+@dataclass(slots=True)
+class Door:
+    """The running application with a way in for everybody."""
+
+    database: Database
+    access: AccessControl
+    app: FastAPI
+    watch: Watch
+    client: httpx.AsyncClient
+    addresses: int = 0
+    _tokens: dict[str, str] = field(default_factory=dict)
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        token: str | None = None,
+        json: Any = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        """One request below the admin path (or at a path of its own that starts with /api)."""
+        sent = {**({"Authorization": f"Bearer {token}"} if token is not None else {}), **(headers or {})}
+        return await self.client.request(
+            method, path if path.startswith("/api") else ADMIN + path, json=json, headers=sent
+        )
+
+    async def sign_in(self, email: str = SUPER_ADMIN, password: str = PASSWORD) -> dict[str, Any]:
+        """Sign in; the body of the answer."""
+        answer = await self.call("POST", "/auth/login", json={"email": email, "password": password})
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
+        return body
+
+    async def token_of(self, role: str) -> str:
+        """An access token of an administrator with this role, made on first use; `super_admin` is the first one."""
+        if role not in self._tokens:
+            email = SUPER_ADMIN if role == "super_admin" else f"{role}@example.com"
+            if role != "super_admin":
+                await self.make_user(role=role, email=email)
+            self._tokens[role] = str((await self.sign_in(email))["access_token"])
+        return self._tokens[role]
+
+    async def make_user(self, *, role: str, email: str, password: str | None = PASSWORD) -> dict[str, Any]:
+        """A new account, made by the first super admin."""
+        body = {"email": email, "name": "Somebody", "role": role, **({"password": password} if password else {})}
+        answer = await self.call("POST", "/users", token=await self.token_of("super_admin"), json=body)
+        assert answer.status_code == 201, answer.text
+        made: dict[str, Any] = answer.json()
+        return made
+
+    async def make_client(self, *, scopes: list[str], name: str = "Shop") -> tuple[str, str]:
+        """A registered client: its id and its secret."""
+        body = {"name": name, "scopes": scopes, "source": "/platform/shop", "event_types": ["com.shop.*"]}
+        answer = await self.call("POST", "/clients", token=await self.token_of("super_admin"), json=body)
+        assert answer.status_code == 201, answer.text
+        return answer.json()["client_id"], answer.json()["client_secret"]
+
+    async def client_token(self, client_id: str, secret: str, **fields: str) -> httpx.Response:
+        """Ask the token endpoint."""
+        return await self.client.post(
+            "/api/v1/oauth/token", data={"grant_type": "client_credentials", **fields}, auth=(client_id, secret)
+        )
+
+    async def events(self, wire_type: str | None = None) -> list[Event]:
+        """What is in the outbox, in order."""
+        async with self.database.reading() as session:
+            rows = await session.execute(text("SELECT body FROM outbox ORDER BY position"))
+            found = [decode(row.body) for row in rows]
+        return [event for event in found if wire_type is None or event.type == wire_type]
+
+    async def run_sql(self, statement: str, **values: object) -> list[Any]:
+        """Reach around the application."""
+        async with self.database.reading() as session:
+            result = await session.execute(text(statement), values)
+            return list(result.all()) if result.returns_rows else []
+
+
+def new_door_access(database: Database, **rates: str) -> AccessControl:
+    """Access control over a database, as one gateway instance has it."""
+    return new_access(
+        database,
+        signing_key=KEY,
+        issuer=ISSUER,
+        rate_limit=rates.get("rate_limit", GENEROUS),
+        login_rate_limit=rates.get("login_rate_limit", GENEROUS),
+        rules=Rules(cursor_secret=b"c" * 32, session_seconds=int(rates.get("session_seconds", "3600"))),
+        passwords=Passwords(CHEAPEST),
+    )
+
+
+@asynccontextmanager
+async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
+    """The application over a database, and its first super admin."""
+    access = new_door_access(database, **rates)
+    app = create_app(
+        service="gateway", title="Reeve", version="0", checks={}, public=True, error_shapes={ERROR_PREFIX: oauth_shape}
+    )
+    for router in (auth_router, users_router, clients_router, roles_router, samples):
+        app.include_router(router, prefix=ADMIN)
+    app.include_router(oauth_router, prefix="/api/v1")
+    guard.install(app, access)
+    watch = Watch(app)
+    transport = httpx.ASGITransport(app=watch, client=("203.0.113.7", 4321))
+    await ensure_first_admin(database, SUPER_ADMIN, PASSWORD, hasher=access.passwords)
+    async with httpx.AsyncClient(transport=transport, base_url="http://reeve.test") as client:
+        yield Door(database, access, app, watch, client)
+    access.close()
