@@ -17,6 +17,8 @@ from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError
 from yarl import URL
 
+from libs.common.broker import tolerance
+
 HEARTBEAT_SECONDS = 10
 CONNECT_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
@@ -28,6 +30,7 @@ FRAMES_BUFFERED = 512
 aiormq.connection.Connection.HEARTBEAT_GRACE_MULTIPLIER = 2
 # With the library's 10 frames each publish waits for the channel's lock and for the writer: a quarter slower.
 aiormq.connection.Connection.FRAME_BUFFER_SIZE = FRAMES_BUFFERED
+tolerance.install()
 
 
 class _BrokerErrors:

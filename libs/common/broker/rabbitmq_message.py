@@ -1,6 +1,7 @@
 """A `Message` as AMQP 0-9-1 properties, and back."""
 
 import base64
+import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,9 @@ from libs.common.broker.transport import Message
 
 PERSISTENT = 2
 TRANSIENT = 1
+MOST_DEPTH = 4
+"""Tables within tables in a header; what lies deeper becomes text."""
+MOST_ODD_CHARACTERS = 200
 
 
 def properties_of(message: Message, *, login: str, delivery_mode: int) -> Basic.Properties:
@@ -32,38 +36,46 @@ def properties_of(message: Message, *, login: str, delivery_mode: int) -> Basic.
 
 
 def message_of(delivered: DeliveredMessage, names: Names) -> Message:
-    """What was delivered; header values become what JSON knows, as anybody may have sent them."""
+    """What was delivered, by anybody: text has no NUL, which Postgres refuses, and headers are what JSON knows."""
     properties = delivered.header.properties
     return Message(
         body=delivered.body,
-        content_type=properties.content_type or "",
+        content_type=_text(properties.content_type) or "",
         exchange=names.in_topology(delivered.exchange or ""),
-        routing_key=delivered.routing_key or "",
-        message_id=properties.message_id or "",
-        type=properties.message_type or "",
-        app_id=properties.app_id or "",
-        headers=_plain_table(properties.headers or {}),
-        correlation_id=properties.correlation_id,
-        reply_to=properties.reply_to,
+        routing_key=_text(delivered.routing_key) or "",
+        message_id=_text(properties.message_id) or "",
+        type=_text(properties.message_type) or "",
+        app_id=_text(properties.app_id) or "",
+        headers=_plain_table(properties.headers or {}, depth=0),
+        correlation_id=_text(properties.correlation_id),
+        reply_to=_text(properties.reply_to),
         sender=properties.user_id or None,
     )
 
 
-def _plain_table(table: Mapping[str, Any]) -> dict[str, Any]:
-    return {str(name): _plain(value) for name, value in table.items()}
+def _text(value: str | None) -> str | None:
+    return value.replace("\0", "\ufffd") if value and "\0" in value else value
 
 
-def _plain(value: Any) -> Any:
+def _plain_table(table: Mapping[str, Any], *, depth: int) -> dict[str, Any]:
+    return {_text(name) or "": _plain(value, depth=depth) for name, value in table.items()}
+
+
+def _plain(value: Any, *, depth: int) -> Any:
     match value:
+        case str():
+            return _text(value)
         case datetime():
             return value.isoformat().replace("+00:00", "Z")
         case bytes() | bytearray():
             return base64.b64encode(value).decode()
-        case dict():
-            return _plain_table(value)
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case None | bool() | int() | float() | str():
+        case dict() if depth < MOST_DEPTH:
+            return _plain_table(value, depth=depth + 1)
+        case list() if depth < MOST_DEPTH:
+            return [_plain(item, depth=depth + 1) for item in value]
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case None | bool() | int():
             return value
         case _:
-            return str(value)
+            return str(value)[:MOST_ODD_CHARACTERS]
