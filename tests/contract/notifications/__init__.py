@@ -1,0 +1,1 @@
+"""Tests: contract of the notifications service."""
