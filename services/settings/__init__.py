@@ -1,1 +1,1 @@
-"""Keeps the settings of the platform, their history and their secrets."""
+"""The settings service: typed settings, their history and their secrets."""

@@ -1,0 +1,1 @@
+"""Decide and emit: what a write does, and which event it leaves."""

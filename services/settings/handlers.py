@@ -1,0 +1,156 @@
+"""Commands in: one function per command type. Each opens what was sealed to this service, and leaves one outcome."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import Final, TypeVar
+
+from pydantic import ValidationError
+
+from libs.common.database.engine import Session
+from libs.common.delivery.commands import CommandHandler
+from libs.common.delivery.subscriber import Arrived, Refused
+from libs.common.errors import Invalid
+from libs.common.events.catalog import CommandData
+from libs.common.events.envelope import Event
+from libs.common.events.settings import (
+    ChangeSetting,
+    CreateSetting,
+    DefineSetting,
+    DeleteSetting,
+    RollbackSetting,
+    SettingDefinition,
+    UpsertSetting,
+)
+from libs.common.sealing import NotSealed, Unsealer
+from services.settings.commands import writes
+from services.settings.commands.outcomes import Ask
+from services.settings.models.definitions import DefinitionEdit, defined
+from services.settings.models.settings import Definition, Given
+from services.settings.models.values import parse
+from services.settings.secrets.keys import Keys
+
+Command = CreateSetting | ChangeSetting | DefineSetting | UpsertSetting | DeleteSetting | RollbackSetting
+CommandT = TypeVar("CommandT", bound=CommandData)
+
+_SCHEMA: Final = "json_schema"
+
+
+def command_handlers(keys: Keys) -> Mapping[str, CommandHandler]:
+    """The handler of each command type of this service."""
+    return {
+        CreateSetting.TYPE: partial(create_setting, keys),
+        ChangeSetting.TYPE: partial(change_setting, keys),
+        DefineSetting.TYPE: partial(define_setting, keys),
+        UpsertSetting.TYPE: partial(upsert_setting, keys),
+        DeleteSetting.TYPE: delete_setting,
+        RollbackSetting.TYPE: partial(roll_back_setting, keys),
+    }
+
+
+async def create_setting(keys: Keys, session: Session, command: Event) -> Event:
+    """Applies `CreateSetting`."""
+    asked = _read(CreateSetting, command)
+    return await writes.create_setting(
+        session, _ask(asked, command), vault=keys.vault, key=asked.key,
+        definition=_definition(keys, asked.definition, asked.sealed_default_value),
+        given=_opened(keys.unsealer, asked.sealed_value),
+    )  # fmt: skip
+
+
+async def change_setting(keys: Keys, session: Session, command: Event) -> Event:
+    """Applies `ChangeSetting`."""
+    asked = _read(ChangeSetting, command)
+    return await writes.change_setting(
+        session, _ask(asked, command), vault=keys.vault, key=asked.key, given=_open(keys.unsealer, asked.sealed_value),
+        expected_version=asked.expected_version,
+    )  # fmt: skip
+
+
+async def define_setting(keys: Keys, session: Session, command: Event) -> Event:
+    """Applies `DefineSetting`."""
+    asked = _read(DefineSetting, command)
+    edit = DefinitionEdit(
+        members=asked.patch.model_dump(exclude_none=True, exclude={_SCHEMA}),
+        schema=asked.patch.json_schema,
+        default=_opened(keys.unsealer, asked.sealed_default_value),
+        clear=frozenset(asked.clear),
+    )
+    return await writes.define_setting(
+        session, _ask(asked, command), vault=keys.vault, key=asked.key, edit=edit,
+        expected_version=asked.expected_version,
+    )  # fmt: skip
+
+
+async def upsert_setting(keys: Keys, session: Session, command: Event) -> Event:
+    """Applies `UpsertSetting`."""
+    asked = _read(UpsertSetting, command)
+    return await writes.upsert_setting(
+        session, _ask(asked, command), vault=keys.vault, key=asked.key,
+        definition=_definition(keys, asked.definition, asked.sealed_default_value),
+        given=_opened(keys.unsealer, asked.sealed_value), expected_version=asked.expected_version,
+    )  # fmt: skip
+
+
+async def delete_setting(session: Session, command: Event) -> Event:
+    """Applies `DeleteSetting`."""
+    asked = _read(DeleteSetting, command)
+    return await writes.delete_setting(
+        session, _ask(asked, command), key=asked.key, expected_version=asked.expected_version
+    )
+
+
+async def roll_back_setting(keys: Keys, session: Session, command: Event) -> Event:
+    """Applies `RollbackSetting`."""
+    asked = _read(RollbackSetting, command)
+    return await writes.roll_back_setting(
+        session, _ask(asked, command), vault=keys.vault, key=asked.key, version=asked.version,
+        expected_version=asked.expected_version,
+    )  # fmt: skip
+
+
+async def learn_clients(_session: Session, _arrived: Sequence[Arrived]) -> None:
+    """Nothing further: the subscriber itself remembers the registered clients that it sees."""
+
+
+def _read(model: type[CommandT], command: Event) -> CommandT:
+    """The command's data. Only the gateway commands settings, whoever else may speak on the bus."""
+    if command.source != model.SOURCE:
+        raise Refused(f"source_not_allowed: {command.source[:100]} may not command settings")
+    try:
+        return model.model_validate(command.data)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)
+        errors = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in found[:50]]
+        raise Invalid("the command is not well-formed", code="validation_error", errors=errors) from None
+
+
+def _ask(asked: Command, command: Event) -> Ask:
+    return Ask(
+        at=datetime.now(UTC),
+        actor_id=command.actorid,
+        actor_type=command.actortype,
+        operation_id=command.id,
+        origin=asked.origin,
+        reason=asked.reason,
+        correlation_id=command.correlationid,
+        traceparent=command.traceparent,
+    )
+
+
+def _definition(keys: Keys, asked: SettingDefinition, sealed_default: str | None) -> Definition:
+    given = _opened(keys.unsealer, sealed_default)
+    bare = Definition(**asked.model_dump(exclude={_SCHEMA}))
+    return defined(bare, schema=asked.json_schema, default=given.value if given is not None else None)
+
+
+def _opened(unsealer: Unsealer, sealed: str | None) -> Given | None:
+    return _open(unsealer, sealed) if sealed is not None else None
+
+
+def _open(unsealer: Unsealer, sealed: str) -> Given:
+    try:
+        plain = unsealer.unseal(sealed)
+    except NotSealed:
+        raise Invalid("the value was not sealed to the settings service", code="value_not_sealed") from None
+    return Given(parse(plain))
