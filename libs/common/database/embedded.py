@@ -68,10 +68,12 @@ class EmbeddedPostgres:
             await asyncio.to_thread(_initialise, home, password)
         for _ in range(TRIES):
             port = _free_port()
-            url = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+            url = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres?sslmode=disable"
             self._process = _launch(home, port)
             if await _answers(url, self._process):
                 return url
+            if self._process.poll() is None:
+                break
             # Another program took the port, or processes of a killed server are still going away.
             await asyncio.sleep(0.3)
         raise ConfigError(f"the embedded Postgres does not start: {_last_line(home.log.read_text(errors='replace'))}")
@@ -174,18 +176,18 @@ def _launch(home: Home, port: int) -> subprocess.Popen[bytes]:
 
 
 async def _answers(url: str, process: subprocess.Popen[bytes]) -> bool:
-    """Wait until the server takes connections; False when it ended instead."""
-    async with asyncio.timeout(START_SECONDS):
-        while process.poll() is None:
-            try:
-                connection = await asyncpg.connect(url, timeout=5)
-            except (OSError, asyncpg.CannotConnectNowError):
-                await asyncio.sleep(0.01)
-            except asyncpg.InvalidPasswordError:
-                raise ConfigError("the embedded Postgres does not know the password in its directory") from None
-            else:
-                await connection.close()
-                return True
+    """Wait until the server takes connections; False when it ended, or does not come to an end with its recovery."""
+    deadline = monotonic() + START_SECONDS
+    while process.poll() is None and monotonic() < deadline:
+        try:
+            connection = await asyncpg.connect(url, timeout=5)
+        except (ConnectionError, TimeoutError, asyncpg.CannotConnectNowError):
+            await asyncio.sleep(0.01)
+        except asyncpg.InvalidPasswordError:
+            raise ConfigError("the embedded Postgres does not know the password in its directory") from None
+        else:
+            await connection.close()
+            return True
     return False
 
 
