@@ -53,7 +53,7 @@ _ERROR = {
 
 @router.post(
     "/token",
-    responses={400: _ERROR, 401: _ERROR},
+    responses={400: _ERROR, 401: _ERROR, "default": _ERROR},
     openapi_extra={
         "requestBody": {"required": True, "content": {"application/x-www-form-urlencoded": {"schema": _FORM}}}
     },

@@ -1,7 +1,5 @@
 """What is done to administrators' accounts, and the events it leaves."""
 
-from collections.abc import Collection
-
 from libs.common.database import outbox
 from libs.common.database.engine import Database, Session
 from libs.common.errors import Conflict, PreconditionFailed
@@ -35,17 +33,17 @@ async def create_user(session: Session, caller: Caller, new: NewUser) -> User:
 
 
 async def change_role(
-    session: Session, caller: Caller, *, user_id: str, role: str, versions: Collection[int] | None
+    session: Session, caller: Caller, *, user_id: str, role: str, version: int | None
 ) -> tuple[User, bool]:
     """Give an account another role, and say whether that changed anything: the same role again leaves no event.
 
     Rights are read again under a lock: neither a stale cache nor a parallel change can take more than is held.
-    `versions` are those that the caller accepts, None for any.
+    `version` is the one that the caller saw, None for any.
     """
     await store.lock_rights(session)
     grantor = await current_grantor(session, caller, needs="users:write")
     user = await store.get(session, user_id)
-    if versions is not None and user.version not in versions:
+    if version is not None and user.version != version:
         raise PreconditionFailed(f"the user has version {user.version}", current_version=user.version)
     refusal = may_change_role(
         grantor,

@@ -3,18 +3,20 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
 from libs.common.identity import Caller
 from libs.common.web.paging import Paging, counted, decode_cursor, encode_cursor
-from services.gateway.access.guard import GuardedRoute, requires
+from services.gateway.access.guard import requires
 from services.gateway.access.permissions import Role
 from services.gateway.access.sessions import AccessControl
+from services.gateway.features.preconditions import expected_version
+from services.gateway.features.route import AdminRoute
 from services.gateway.features.users import commands, store
 from services.gateway.features.users.models import NewUser, User
 from services.gateway.features.users.schemas import ChangeRoleRequest, CreateUserRequest, UserResponse, UsersResponse
 
-router = APIRouter(prefix="/users", tags=["users"], route_class=GuardedRoute)
+router = APIRouter(prefix="/users", tags=["users"], route_class=AdminRoute)
 
 MayList = Annotated[Caller, Depends(requires("users:read", action="list_users"))]
 MayRead = Annotated[Caller, Depends(requires("users:read", action="view_user", target="user/{user_id}"))]
@@ -88,25 +90,16 @@ async def change_user_role(
     caller: MayChangeRole,
     user_id: UUID,
     body: ChangeRoleRequest,
-    if_match: Annotated[str | None, Header(max_length=200)] = None,
 ) -> UserResponse:
-    """Another role, up to one's own, for somebody else. It holds from their next request on."""
+    """Another role, up to one's own, for somebody else. It holds from their next request on. Honours `If-Match`."""
     access: AccessControl = request.app.state.access
     async with access.database.transaction() as session:
         user, is_changed = await commands.change_role(
-            session, caller, user_id=str(user_id), role=body.role, versions=accepted_versions(if_match)
+            session, caller, user_id=str(user_id), role=body.role, version=expected_version(request)
         )
     request.state.recorded = is_changed
     access.evict(user_id=user.id)
     return _answer(response, user)
-
-
-def accepted_versions(if_match: str | None) -> frozenset[int] | None:
-    """The versions that `If-Match` names (RFC 9110, 13.1.1); None without it and for `*`. A weak tag names none."""
-    if if_match is None or if_match.strip() == "*":
-        return None
-    tags = [tag.strip() for tag in if_match.split(",")]
-    return frozenset(int(tag[1:-1]) for tag in tags if tag[:1] == tag[-1:] == '"' and tag[1:-1].isdecimal())
 
 
 def _answer(response: Response, user: User) -> UserResponse:

@@ -13,7 +13,7 @@ NOWHERE = "00000000-0000-7000-8000-000000000000"
 
 def guarded_routes(door: Door) -> list[tuple[str, str, Guard]]:
     """Method, a concrete path and the guard of each route but the probes."""
-    found = []
+    found: list[tuple[str, str, Guard]] = []
     for context in iter_route_contexts(door.app.routes):
         guard = guard_of(getattr(context, "dependant", None))
         if guard is None:

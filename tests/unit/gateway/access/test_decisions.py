@@ -9,7 +9,6 @@ from services.gateway.features.auth.models import Account, FailureReason, sign_i
 from services.gateway.features.clients.routes import new_client_id
 from services.gateway.features.oauth.models import Credentials, check_grant, credentials_of
 from services.gateway.features.users.models import masked_email
-from services.gateway.features.users.routes import accepted_versions
 
 
 @pytest.mark.parametrize(
@@ -43,24 +42,6 @@ def test_only_an_active_account_with_the_right_password_signs_in(
 )
 def test_a_tried_address_can_be_recognized_and_not_read(email: str, masked: str) -> None:
     assert masked_email(email) == masked
-
-
-@pytest.mark.parametrize(
-    ("header", "versions"),
-    [
-        (None, None),
-        ("*", None),
-        ('"3"', {3}),
-        ('"3", "4"', {3, 4}),
-        ('W/"3"', set()),
-        ("3", set()),
-        ('"x"', set()),
-        ('"', set()),
-        ("", set()),
-    ],
-)
-def test_if_match_names_versions_by_strong_tags(header: str | None, versions: set[int] | None) -> None:
-    assert accepted_versions(header) == versions
 
 
 def basic(text: str) -> str:

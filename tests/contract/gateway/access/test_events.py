@@ -1,0 +1,46 @@
+"""The messages about who may act, as other programs read them."""
+
+import pytest
+
+from libs.common.events import users
+from libs.common.events.catalog import Change, MessageData, new_event
+from libs.common.events.envelope import decode, encode
+
+MODELS = [
+    one for one in vars(users).values() if isinstance(one, type) and issubclass(one, MessageData) and "TYPE" in vars(one)
+]  # fmt: skip
+RELEASED = {
+    "reeve.user.created.v1": {"user_id", "role", "is_active", "awaits_activation", "changes"},
+    "reeve.user.role_changed.v1": {"user_id", "role", "changes"},
+    "reeve.user.status_changed.v1": {"user_id", "is_active", "reason", "changes"},
+    "reeve.session.started.v1": {"session_id", "user_id"},
+    "reeve.session.refreshed.v1": {"session_id", "user_id"},
+    "reeve.session.ended.v1": {"session_id", "user_id", "reason", "action"},
+    "reeve.sign_in.failed.v1": {"tried_email", "reason", "outcome"},
+    "reeve.client.registered.v1": {"client_id", "name", "source", "event_types", "scopes"},
+    "reeve.client.deleted.v1": {"client_id", "source"},
+}
+
+
+def test_the_released_types_and_their_members_stay() -> None:
+    assert {model.TYPE: set(model.model_fields) - {"origin"} for model in MODELS} == RELEASED
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.TYPE))
+def test_each_example_is_a_message_that_travels(model: type[MessageData]) -> None:
+    data = model.model_validate(model.EXAMPLE)
+    event = new_event(data, subject="thing/1", actor_id="a", actor_type="admin")
+    assert decode(encode(event)) == event
+    assert model.model_validate(event.data) == data
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: str(model.TYPE))
+def test_no_message_has_room_for_a_secret(model: type[MessageData]) -> None:
+    assert not any(word in name for name in model.model_fields for word in ("password", "secret", "token", "hash"))
+
+
+def test_a_change_without_an_old_value_leaves_it_out() -> None:
+    data = users.UserCreated(
+        user_id="u", role="viewer", is_active=True, awaits_activation=False, changes={"role": Change(new="viewer")}
+    )
+    assert new_event(data, subject="user/u").data["changes"] == {"role": {"new": "viewer"}}

@@ -1,0 +1,78 @@
+"""What the description of these routes promises to callers."""
+
+from typing import Any
+
+import pytest
+
+from libs.common.web.app import create_app
+from services.gateway.features.auth.routes import router as auth_router
+from services.gateway.features.clients.routes import router as clients_router
+from services.gateway.features.oauth.routes import router as oauth_router
+from services.gateway.features.roles.routes import router as roles_router
+from services.gateway.features.users.routes import router as users_router
+
+ADMIN = "/api/v1/admin"
+PUBLIC = {("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token")}
+PATHS = {
+    f"{ADMIN}/auth/login": {"post"},
+    f"{ADMIN}/auth/refresh": {"post"},
+    f"{ADMIN}/auth/logout": {"post"},
+    f"{ADMIN}/auth/me": {"get"},
+    f"{ADMIN}/users": {"get", "post"},
+    f"{ADMIN}/users/{{user_id}}": {"get"},
+    f"{ADMIN}/users/{{user_id}}/role": {"put"},
+    f"{ADMIN}/clients": {"get", "post"},
+    f"{ADMIN}/clients/{{id}}": {"get", "delete"},
+    f"{ADMIN}/roles": {"get"},
+    f"{ADMIN}/roles/{{name}}": {"get"},
+    "/api/v1/oauth/token": {"post"},
+}
+
+
+@pytest.fixture(scope="module")
+def description() -> dict[str, Any]:
+    app = create_app(service="gateway", title="Reeve", version="0", checks={}, openapi_url="/openapi.json")
+    for router in (auth_router, users_router, clients_router, roles_router):
+        app.include_router(router, prefix=ADMIN)
+    app.include_router(oauth_router, prefix="/api/v1")
+    return app.openapi()
+
+
+def test_these_paths_and_methods_are_there(description: dict[str, Any]) -> None:
+    assert {path: set(one) for path, one in description["paths"].items() if path.startswith("/api")} == PATHS
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [(path, method) for path, methods in PATHS.items() for method in sorted(methods)]
+)
+def test_each_operation_is_described_and_says_who_may_call_it(
+    description: dict[str, Any], path: str, method: str
+) -> None:
+    operation = description["paths"][path][method]
+    assert operation["description"]
+    assert operation["tags"]
+    assert operation.get("security", []) == ([] if (method, path) in PUBLIC else [{"bearer": []}])
+    assert "default" in operation["responses"]
+
+
+def test_the_scheme_is_a_bearer_jwt(description: dict[str, Any]) -> None:
+    scheme = description["components"]["securitySchemes"]["bearer"]
+    assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
+
+
+def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> None:
+    requests = {name: one for name, one in description["components"]["schemas"].items() if name.endswith("Request")}
+    assert set(requests) == {
+        "SignInRequest", "RefreshRequest", "CreateUserRequest", "ChangeRoleRequest", "RegisterClientRequest",
+    }  # fmt: skip
+    assert all(one["additionalProperties"] is False for one in requests.values())
+
+
+def test_no_answer_has_a_password_and_only_a_registration_has_a_secret(description: dict[str, Any]) -> None:
+    answers = {
+        name: one["properties"]
+        for name, one in description["components"]["schemas"].items()
+        if name.endswith("Response")
+    }
+    assert not any("password" in member for members in answers.values() for member in members)
+    assert [name for name, members in answers.items() if "client_secret" in members] == ["RegisteredClientResponse"]
