@@ -29,7 +29,8 @@ HEADER = "reeve-assertion"
 LIFETIME_SECONDS = 30
 REUSE_SECONDS = 10
 MOST_CACHED = 10_000
-MOST_TOKEN_CHARACTERS = 4096
+MOST_TOKEN_CHARACTERS = 8192
+MOST_USER_AGENT = 256
 _ALGORITHM = "Ed25519"
 _TYPE = "reeve-assertion+jwt"
 _COMPACT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -75,7 +76,13 @@ class AssertionMinter:
         self._key = OKPKey.import_key(_pem(private_key))
         self._issuer = issuer
         self._clock = clock
+        self.most_cached = MOST_CACHED
         self._minted: dict[tuple[object, ...], tuple[str, float]] = {}
+
+    @property
+    def cached(self) -> int:
+        """How many assertions are kept for reuse."""
+        return len(self._minted)
 
     def mint(self, caller: Caller, *, audience: str, permission: str, method: str, target: str) -> str:
         """`target` is the path and query exactly as the service will receive them, such as `/internal/x?limit=5`."""
@@ -88,7 +95,7 @@ class AssertionMinter:
         if known is not None and now - known[1] < REUSE_SECONDS:
             return known[0]
         token = self._sign(caller, audience=audience, permission=permission, call=_call(method, target), now=int(now))
-        if len(self._minted) >= MOST_CACHED:
+        if len(self._minted) >= self.most_cached:
             self._minted.clear()
         self._minted[asked] = (token, now)
         return token
@@ -108,7 +115,12 @@ class AssertionMinter:
             client=actor.client_id,
             perm=permission,
             call=call,
-            origin=origin.model_dump(exclude={"request_id"}),
+            origin={
+                "username": origin.username,
+                "ip_address": origin.ip_address,
+                "user_agent": origin.user_agent and origin.user_agent[:MOST_USER_AGENT],
+                "session_id": origin.session_id,
+            },
             iat=now,
             exp=now + LIFETIME_SECONDS,
             jti=new_id(),
@@ -132,7 +144,13 @@ class AssertionVerifier:
         self.audience = audience
         self._issuer = issuer
         self._clock = clock
+        self.most_cached = MOST_CACHED
         self._known: dict[bytes, _Verified] = {}
+
+    @property
+    def cached(self) -> int:
+        """How many verified tokens are known."""
+        return len(self._known)
 
     def verify(
         self,
@@ -154,7 +172,7 @@ class AssertionVerifier:
         known = self._known.get(digest)
         if known is None:
             known = self._read(token, now)
-            if len(self._known) >= MOST_CACHED:
+            if len(self._known) >= self.most_cached:
                 self._known.clear()
             self._known[digest] = known
         if known.expires <= now:

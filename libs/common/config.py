@@ -53,11 +53,12 @@ class DataSettings(Settings):
     """Where a process keeps files, keys among them."""
 
     data_dir: Path = Path(".reeve")
+    keys_dir: Path | None = None
 
     @property
-    def keys_dir(self) -> Path:
-        """The directory of the key files."""
-        return self.data_dir / "keys"
+    def keys(self) -> Path:
+        """The directory of the key files: `REEVE_KEYS_DIR`, else `keys` below the data directory."""
+        return self.keys_dir or self.data_dir / "keys"
 
 
 class DatabaseSettings(Settings):
@@ -70,6 +71,8 @@ class BrokerSettings(Settings):
     """Which broker: an AMQP URL, `embedded`, or None to look for one on the local default port."""
 
     amqp_url: SecretStr | None = None
+    amqp_namespace: Annotated[str, Field(pattern=r"^[a-z0-9_-]{0,64}$")] = ""
+    amqp_declare: bool = True
 
 
 class ObservabilitySettings(Settings):

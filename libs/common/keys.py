@@ -70,7 +70,6 @@ def public_path(path: Path) -> Path:
 
 def _load_or_create(path: Path, make: Callable[[], bytes]) -> bytes:
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         _write_once(path, make(), mode=0o600)
     content = _read(path)
     if path.stat().st_mode & _FORBIDDEN_MODE:
@@ -96,6 +95,7 @@ def _publish(path: Path, public: bytes) -> None:
 def _write_once(path: Path, content: bytes, *, mode: int) -> None:
     """Write beside the target and link into place: a reader never sees half a key, and the first writer wins."""
     try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -105,7 +105,7 @@ def _write_once(path: Path, content: bytes, *, mode: int) -> None:
             Path(name).chmod(mode)
             os.link(name, path)
         except FileExistsError:
-            pass
+            pass  # Another process was first: its key holds.
         finally:
             Path(name).unlink()
     except OSError as error:

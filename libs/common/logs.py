@@ -17,7 +17,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 MOST_TEXT_CHARACTERS = 2000
 MOST_TRACE_CHARACTERS = 20_000
-_RAW = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_RAW = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _PYDANTIC_INPUT = re.compile(r"input_value=.*?, input_type=", re.DOTALL)
 _MOST_DEPTH = 6
 _MOST_ITEMS = 100
@@ -47,7 +47,7 @@ SCOPE: ContextVar[Scope | None] = ContextVar("log_scope", default=None)
 def configure(service: str, level: str = "info") -> None:
     """Send everything, the standard library's loggers included, to stderr as JSON lines of `service`."""
     number = getattr(logging, level.upper())
-    _configure_structlog(service, number)
+    configure_structlog(service, number)
     handler = _Stderr()
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
@@ -120,7 +120,7 @@ class _Stderr(logging.StreamHandler[TextIO]):
         """Not kept: the base class sets it once."""
 
 
-def _configure_structlog(service: str, number: int) -> None:
+def configure_structlog(service: str, number: int) -> None:
     structlog.configure(
         processors=[*_shared(), _service(service), render],
         wrapper_class=structlog.make_filtering_bound_logger(number),
@@ -163,4 +163,4 @@ def _logger_name(_logger: WrappedLogger, _method: str, event: EventDict) -> Even
 
 
 # Before a process configures its logs, as in tests and tools, lines have the same form.
-_configure_structlog("reeve", logging.INFO)
+configure_structlog("reeve", logging.INFO)

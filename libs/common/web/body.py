@@ -7,12 +7,14 @@ right content type, and no query parameter that the route does not know.
 import json
 import math
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from fastapi import params, routing
 from fastapi._compat import field_annotation_is_sequence
+from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import get_flat_params
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
@@ -57,6 +59,14 @@ class StrictRequest(Request):
         return self._parsed
 
 
+class Door(ABC):
+    """A dependency that decides whether the caller may come in; it speaks before the request is looked at."""
+
+    @abstractmethod
+    async def __call__(self, request: Request) -> object:
+        """Let the caller in, or raise. Asked twice in one request, it answers the same."""
+
+
 class StrictRoute(routing.APIRoute):
     """The route class of every application and router of Reeve."""
 
@@ -65,9 +75,12 @@ class StrictRoute(routing.APIRoute):
         handler = super().get_route_handler()
         route = _declared(self)
         known = _query_names(route)
+        doors = _doors(route.dependant)
         reads_json = route.body_field is not None and not isinstance(route.body_field.field_info, params.Form)
 
         async def strict(request: Request) -> Response:
+            for door in doors:
+                await door(request)
             if request.scope["query_string"]:
                 _check_query(request, known)
             checked = StrictRequest(request.scope, request.receive)
@@ -183,6 +196,12 @@ def _declared(route: routing.APIRoute) -> Any:
     """The route as it is included: FastAPI adds the including router's dependencies in a context of its own."""
     effective = routing._effective_route_context_var.get()
     return effective if effective is not None and effective.original_route is route else route
+
+
+def _doors(dependant: Dependant) -> list[Door]:
+    """The doors that a route declares, directly or through what it depends on."""
+    own = [dependant.call] if isinstance(dependant.call, Door) else []
+    return own + [door for below in dependant.dependencies for door in _doors(below)]
 
 
 def _query_names(route: Any) -> dict[str, bool]:

