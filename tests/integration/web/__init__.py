@@ -1,0 +1,1 @@
+"""Services as they run: real ports, real signals, real processes."""
