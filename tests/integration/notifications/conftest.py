@@ -1,0 +1,61 @@
+"""The notifications service on a real Postgres: its stores and consumers, and its routes called in-process."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from libs.common.assertions import HEADER, AssertionMinter, AssertionVerifier
+from libs.common.broker.embedded import EmbeddedTransport
+from libs.common.broker.topology import NOTIFICATIONS_COMMANDS, NOTIFICATIONS_EVENTS
+from libs.common.database.engine import Database
+from libs.common.identity import Actor, ActorType, Caller, Level, Origin
+from services.notifications.app import build
+from tests.integration.notifications.desk import ADMIN, Desk
+
+
+@pytest.fixture
+async def database(database_for: Callable[..., Awaitable[Database]]) -> Database:
+    """A fresh notifications schema."""
+    return await database_for("notifications", pool_size=20)
+
+
+@pytest.fixture
+def desk(database: Database) -> Desk:
+    """The service's entrances."""
+    return Desk(database)
+
+
+class Reader:
+    """Calls the internal routes as the gateway does, for an administrator."""
+
+    def __init__(self, client: httpx.AsyncClient, minter: AssertionMinter) -> None:
+        self.client = client
+        self.minter = minter
+
+    async def get(
+        self, target: str, *, admin_id: str = ADMIN, permission: str | None = None, audience: str = "notifications"
+    ) -> httpx.Response:
+        """GET `/internal/notifications<target>` with an assertion of the permission that its route demands."""
+        path = f"/internal/notifications{target}"
+        wanted = permission or ("alerts:read" if target.startswith("/alerts") else "notifications:read")
+        actor = Actor(admin_id, ActorType.ADMIN, "ada", "admin", Level.ADMIN, frozenset((wanted,)))
+        caller = Caller(actor, Origin(username="ada"), "correlation")
+        token = self.minter.mint(caller, audience=audience, permission=wanted, method="GET", target=path)
+        return await self.client.get(path, headers={HEADER: token})
+
+
+@pytest.fixture
+async def reader(database: Database) -> AsyncIterator[Reader]:
+    """The routes, over a transport that nobody publishes to."""
+    key = Ed25519PrivateKey.generate()
+    service = build(
+        database=database,
+        transport=EmbeddedTransport(queues=(NOTIFICATIONS_EVENTS, NOTIFICATIONS_COMMANDS)),
+        verifier=AssertionVerifier(key.public_key(), "notifications"),
+        cursor_secret=b"x" * 32,
+    )
+    asgi = httpx.ASGITransport(app=service.app)
+    async with httpx.AsyncClient(transport=asgi, base_url="http://notifications") as client:
+        yield Reader(client, AssertionMinter(key))
