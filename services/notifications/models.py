@@ -54,9 +54,9 @@ def alert_not_found(alert_id: str) -> NotFound:
     return NotFound(f"no alert {alert_id}", code="alert_not_found")
 
 
-def alert_already_resolved(alert_id: str) -> Conflict:
+def alert_resolved(alert_id: str) -> Conflict:
     """The 409 of a second resolve."""
-    return Conflict(f"alert {alert_id} is resolved already", code="alert_already_resolved")
+    return Conflict(f"alert {alert_id} is resolved already", code="alert_resolved")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from sqlalchemy import ColumnElement, func, select, text
 from libs.common.database.engine import Session, driver
 from libs.common.events.notification_fields import AlertSeverity
 from libs.common.ids import new_id
-from services.notifications.models import Alert, AlertDraft, alert_already_resolved, alert_not_found
+from services.notifications.models import Alert, AlertDraft, alert_not_found, alert_resolved
 from services.notifications.tables import alerts as a
 
 MOST_COUNTED = 10_001
@@ -128,7 +128,7 @@ async def resolve(session: Session, alert_id: str, *, admin_id: str, notes: str 
     row = (await session.execute(statement)).first()
     if row is None:
         await get(session, alert_id)
-        raise alert_already_resolved(alert_id)
+        raise alert_resolved(alert_id)
     return Alert(**row._mapping)
 
 
