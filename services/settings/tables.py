@@ -15,3 +15,10 @@ PAST: Final = (
 )  # fmt: skip
 SECRET: Final = ("dek_id", "kek_id", "algorithm", "wrap_nonce", "wrapped_dek", "nonce", "ciphertext")
 """The fields of `SecretRecord`, in its order."""
+
+_JSON: Final = frozenset({"json_schema", "default_value", "value"})
+
+
+def selected(columns: tuple[str, ...]) -> str:
+    """The columns for a SELECT. JSON is read as its text, in which every digit is as it was written."""
+    return ", ".join(f"{name}::text AS {name}" if name in _JSON else name for name in columns)

@@ -8,9 +8,9 @@ from libs.common.database.engine import Session, driver
 from services.settings.models.kinds import Step
 from services.settings.models.settings import Past, SecretReference
 from services.settings.store.settings import MOST_COUNTED
-from services.settings.tables import PAST
+from services.settings.tables import PAST, selected
 
-_COLUMNS = ", ".join(PAST)
+_COLUMNS = selected(PAST)
 _FIND = f"SELECT {_COLUMNS} FROM setting_history WHERE key = $1 AND version = $2"
 _SEARCH = f"""
     WITH counted AS (

@@ -10,7 +10,7 @@ from libs.common.database.engine import Session, driver
 from services.settings.models.decisions import Revision
 from services.settings.models.errors import SettingExists, SettingNotFound
 from services.settings.models.settings import Definition, SecretReference, Setting
-from services.settings.tables import DEFINITION, SETTING, STATE
+from services.settings.tables import DEFINITION, SETTING, STATE, selected
 
 MOST_COUNTED: Final = 10_001
 MOST_PUBLIC: Final = 1000
@@ -37,10 +37,10 @@ _DELETE = """
     INSERT INTO setting_history (key, version, step, is_encrypted, changed_by, changed_at, reason, operation_id)
     SELECT $1, $2, 'deleted', $3, $4, $5, $6::text, $7::uuid FROM gone
 """
-_FIND = f"SELECT {_COLUMNS} FROM settings WHERE key = $1"
+_FIND = f"SELECT {selected(SETTING)} FROM settings WHERE key = $1"
 _SEARCH = f"""
     WITH found AS NOT MATERIALIZED (
-        SELECT {_COLUMNS} FROM settings
+        SELECT {selected(SETTING)} FROM settings
         WHERE ($1::text IS NULL OR category = $1) AND ($2::text IS NULL OR config_type = $2)
           AND ($3::boolean IS NULL OR is_public = $3) AND ($4::text IS NULL OR key ILIKE $4 OR description ILIKE $4)
     ), counted AS (
@@ -50,7 +50,7 @@ _SEARCH = f"""
     )
     SELECT counted.count, page.* FROM counted LEFT JOIN page ON true ORDER BY page.key
 """
-_PUBLIC = f"SELECT {_COLUMNS} FROM settings WHERE is_public ORDER BY key LIMIT {MOST_PUBLIC}"
+_PUBLIC = f"SELECT {selected(SETTING)} FROM settings WHERE is_public ORDER BY key LIMIT {MOST_PUBLIC}"
 _CATEGORIES = f"""
     SELECT category, count(*) AS count FROM settings GROUP BY category ORDER BY category LIMIT {MOST_CATEGORIES}
 """
