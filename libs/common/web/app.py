@@ -19,6 +19,7 @@ from libs.common.web.errors import Shape
 from libs.common.web.health import Check, probes
 from libs.common.web.middleware import Edge, Limits
 from libs.common.web.openapi import with_error_shape
+from libs.common.web.routing import IndexedRouter
 from libs.common.web.sse import Streams
 
 _METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
@@ -31,7 +32,7 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         """The edge outermost, so that it answers for everything; then the application's own layers."""
-        app: ASGIApp = AsyncExitStackMiddleware(self.router)
+        app: ASGIApp = AsyncExitStackMiddleware(IndexedRouter(self.router))
         for layer, args, kwargs in reversed(self.user_middleware):
             app = layer(app, *args, **kwargs)
         return self.describe_edge(app)

@@ -214,7 +214,7 @@ class Edge:
         return bounded
 
     async def _fail(self, exchange: _Exchange, error: Exception, answer: Send) -> None:
-        if errors.was_cut_short(error):
+        if exchange.status and errors.was_cut_short(error):
             raise error
         problem = errors.problem_of(error, request_id=exchange.request_id)
         if problem.is_ours or exchange.status:

@@ -251,5 +251,5 @@ async def test_a_dying_task_of_one_service_stops_them_all() -> None:
 
     app = create_app(service="a", title="A", version="1", checks={})
     services = [Service("a", app, (forever,)), Service("b", app, (dies,))]
-    with pytest.raises(TaskDied, match="b .*dies"):
+    with pytest.raises(TaskDied, match=r"b .*dies"):
         await run_services(services, listen={})

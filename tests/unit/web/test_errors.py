@@ -1,10 +1,12 @@
 """One error shape, from every layer."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, ConfigDict, ValidationError
+from starlette.responses import StreamingResponse
 
 from libs.common.web import errors
 from libs.common.web.errors import Problem
@@ -150,3 +152,32 @@ async def test_a_path_whose_shape_a_standard_owns_answers_in_that_shape() -> Non
     assert inside.json == {"error": "invalid_request", "error_description": "there is nothing at this path"}
     assert inside.headers["content-type"] == "application/json;charset=UTF-8"
     assert (await ask(shop, "GET", "/api/shop/nowhere")).error == "not_found"
+
+
+async def test_an_answer_that_fails_after_its_beginning_is_logged_once_and_cut(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    shop = open_shop()
+
+    async def half() -> AsyncIterator[bytes]:
+        yield b"half"
+        raise RuntimeError("the other half is gone")
+
+    @shop.get("/half")
+    async def stream() -> StreamingResponse:
+        return StreamingResponse(half())
+
+    with pytest.raises(errors.AnswerCutShort):
+        await ask(shop, "GET", "/half")
+    assert [json.loads(line)["event"] for line in capsys.readouterr().err.splitlines()] == ["request failed"]
+
+
+async def test_an_answer_of_another_application_that_is_cut_short_is_a_500_here() -> None:
+    shop = open_shop()
+
+    @shop.get("/relayed")
+    async def relayed() -> None:
+        raise errors.AnswerCutShort
+
+    answer = await ask(shop, "GET", "/relayed")
+    assert (answer.status, answer.error) == (500, "internal_error")
