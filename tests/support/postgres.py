@@ -19,6 +19,7 @@ from tests.support.docker import engine_answers
 
 LOCAL = "postgresql://postgres@127.0.0.1:5432/postgres"
 IMAGE = "postgres:17-alpine"
+MOST_LEFTOVER = 8
 
 
 @asynccontextmanager
@@ -73,6 +74,7 @@ class PlatformDatabases:
         self.role_prefix = f"reeve_t{secrets.token_hex(4)}"
         self.passwords = {role: secrets.token_hex(8) for role in ROLES}
         self._templates: dict[frozenset[str], PlatformDatabase] = {}
+        self._leftover: list[str] = []
 
     async def make(self, *services: str) -> PlatformDatabase:
         """A database of its own, with the schemas of `services` migrated."""
@@ -91,15 +93,21 @@ class PlatformDatabases:
         )
 
     async def drop(self, database: PlatformDatabase) -> None:
-        """Drop the database, whoever is still connected."""
-        await self._execute(f'DROP DATABASE IF EXISTS "{database.name}" WITH (FORCE)')
+        """Drop the database, whoever is still connected; a few at a time, since each waits for a checkpoint."""
+        self._leftover.append(database.name)
+        if len(self._leftover) >= MOST_LEFTOVER:
+            await self._drop_leftover()
 
     async def close(self) -> None:
-        """Drop the templates and the roles."""
-        for template in self._templates.values():
-            await self.drop(template)
+        """Drop what is left: databases, templates and roles."""
+        self._leftover += [template.name for template in self._templates.values()]
+        await self._drop_leftover()
         for role in ROLES:
             await self._execute(f'DROP ROLE IF EXISTS "{self.role_prefix}_{role}"')
+
+    async def _drop_leftover(self) -> None:
+        names, self._leftover = self._leftover, []
+        await asyncio.gather(*(self._execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)') for name in names))
 
     def url_of(self, role: str, password: str) -> str:
         """The administrator's URL with another login."""

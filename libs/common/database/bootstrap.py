@@ -85,11 +85,17 @@ async def _prepare_role(admin: asyncpg.Connection, name: str, password: str) -> 
 
 async def _prepare_database(admin: asyncpg.Connection, database: str, names: Mapping[str, str]) -> None:
     if not await admin.fetchval("SELECT EXISTS (SELECT FROM pg_database WHERE datname = $1)", database):
-        # Text sorts by code point everywhere: no operating system's update can then upset an index.
-        await admin.execute(f"CREATE DATABASE \"{database}\" TEMPLATE template0 ENCODING 'UTF8' LC_COLLATE 'C'")
+        await admin.execute(f"CREATE DATABASE \"{database}\" TEMPLATE template0 ENCODING 'UTF8' {_locale(admin)}")
     everyone = ", ".join(f'"{name}"' for name in names.values())
     await admin.execute(f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC')
     await admin.execute(f'GRANT CONNECT ON DATABASE "{database}" TO {everyone}')
+
+
+def _locale(admin: asyncpg.Connection) -> str:
+    """Text sorts by code point everywhere: no update of an operating system can then upset an index."""
+    if admin.get_server_version().major >= 17:
+        return "LOCALE_PROVIDER builtin BUILTIN_LOCALE 'C.UTF-8' LC_COLLATE 'C' LC_CTYPE 'C'"
+    return "LC_COLLATE 'C'"
 
 
 async def _prepare_schemas(inside: asyncpg.Connection, names: Mapping[str, str]) -> None:
