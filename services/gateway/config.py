@@ -58,6 +58,9 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     session_timeout: Annotated[int, Field(ge=1, le=7 * 86400)] = 3600
     rate_limit: Rate = "1200/minute"
     login_rate_limit: Rate = "30/minute"
+    settings_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8081")
+    audit_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8082")
+    notifications_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8083")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
 
     @property

@@ -5,6 +5,8 @@ path and body gets the kept answer, another one is refused, and a repeat while t
 is 409. The draft IETF header (httpapi-idempotency-key) is accepted quoted or bare.
 """
 
+import asyncio
+import contextlib
 import hashlib
 import re
 from collections.abc import Iterable
@@ -14,12 +16,13 @@ import orjson
 from fastapi import Request
 
 from libs.common.database.engine import Database
-from libs.common.errors import BadRequest, Conflict, Invalid
+from libs.common.errors import BadRequest, Conflict, Invalid, Unavailable
 from services.gateway import idempotency_store as store
 
 KEY = re.compile(r"[!-~]{1,255}")
 KEPT_HEADERS = (b"content-type", b"etag", b"location")
 MOST_KEPT_BODY = 256 * 1024
+PRUNE_SECONDS = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +94,11 @@ class IdempotencyKeys:
         """Give the key back: its request came to nothing."""
         async with self._database.transaction() as session:
             await store.release(session, caller=claim.caller, key=claim.key)
+
+    async def prune_forever(self) -> None:
+        """Forget keys past their 24 hours, every ten minutes."""
+        while True:
+            await asyncio.sleep(PRUNE_SECONDS)
+            with contextlib.suppress(Unavailable):
+                async with self._database.transaction() as session:
+                    await store.prune(session)

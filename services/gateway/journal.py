@@ -4,6 +4,7 @@ All requests in flight share one commit (group commit). When the commit fails, s
 with 503: Reeve would rather not serve than serve unrecorded.
 """
 
+import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
@@ -24,6 +25,11 @@ class Journal:
 
     def __init__(self, commits: GroupCommit[Unit]) -> None:
         self._commits = commits
+
+    async def run(self) -> None:
+        """Commit what comes until cancelled; what waits then is still written."""
+        async with self._commits:
+            await asyncio.Event().wait()
 
     async def record(self, *events: Event) -> None:
         """Commit events. Raises `Unavailable` (503 `audit_unavailable`) when they cannot be stored in time."""

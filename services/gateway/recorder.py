@@ -16,7 +16,6 @@ from libs.common.web.errors import problem_of
 from services.gateway.idempotency import IdempotencyKeys, Replay
 from services.gateway.journal import Journal, request_event
 
-
 ADMIN_PREFIX = "/api/v1/admin/"
 
 

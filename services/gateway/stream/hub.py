@@ -36,28 +36,28 @@ class Client:
 
 
 class Hub:
-    """One live queue of this instance, many clients. `on_event` sees the access events first, to evict caches."""
+    """One live queue of this instance, many clients."""
 
-    def __init__(
-        self, transport: Transport, *, on_event: Callable[[Event], None], access_types: frozenset[str]
-    ) -> None:
+    def __init__(self, transport: Transport) -> None:
         self._transport = transport
-        self._on_event = on_event
-        self._access_types = access_types
         self._clients: set[Client] = set()
         self._ring = Ring()
-        self._on_break: Callable[[], None] | None = None
+        self._heeded: frozenset[str] = frozenset()
+        self._on_event: Callable[[Event], None] = lambda event: None
+        self._on_break: Callable[[], None] = lambda: None
 
-    def on_break(self, call: Callable[[], None]) -> None:
-        """Call this when live events may have been missed: caches that rely on them must be emptied."""
-        self._on_break = call
+    def heed(self, types: frozenset[str], on_event: Callable[[Event], None], on_break: Callable[[], None]) -> None:
+        """Call `on_event` for the gateway's own events of these types, before any client hears of them, and
+        `on_break` when some may have been missed: caches that rely on them must then be emptied.
+        """
+        self._heeded, self._on_event, self._on_break = types, on_event, on_break
 
     async def run(self) -> None:
         """Hear until cancelled."""
         while True:
             try:
                 async with self._transport.listen(("#",)) as subscription:
-                    self._broke()
+                    self._on_break()
                     while True:
                         deliveries = await subscription.receive(256)
                         for delivery in deliveries:
@@ -65,7 +65,7 @@ class Hub:
                         await subscription.settle(deliveries)
             except (OSError, Unconfirmed, Unroutable, TimeoutError) as error:
                 log.warning("live queue broke", error=type(error).__name__)
-                self._broke()
+                self._on_break()
                 await asyncio.sleep(0.5)
 
     def join(self, stream: Stream, actor: Actor, topics: frozenset[Topic], last_event_id: str | None) -> Client:
@@ -85,6 +85,10 @@ class Hub:
         """Forget a client."""
         self._clients.discard(client)
 
+    def has_listeners(self, topic: Topic) -> bool:
+        """Whether any client listens to a topic."""
+        return any(topic in client.topics for client in self._clients)
+
     @property
     def clients(self) -> int:
         """Open streams."""
@@ -101,10 +105,6 @@ class Hub:
             if topic in client.topics:
                 client.stream.send(frame(topic.value, said(topic, event), cursors.write(client.cursor)))
 
-    def _broke(self) -> None:
-        if self._on_break is not None:
-            self._on_break()
-
     def _hear(self, message: Message) -> None:
         producer = producer_of(message)
         whole = True
@@ -113,11 +113,11 @@ class Hub:
             whole = self._ring.add(Heard(message, producer, first, last))
         if not whole:
             log.warning("live events were missed", producer=producer)
-            self._broke()
+            self._on_break()
             for client in self._clients:
                 client.stream.send(gap_frame(client.cursor, "missed"))
         wanted = [client for client in self._clients if client.topics & topics_of(message.type)]
-        if wanted or message.type in self._access_types:
+        if wanted or message.type in self._heeded:
             self._tell(message, producer, wanted)
 
     def _tell(self, message: Message, producer: str, wanted: list[Client]) -> None:
@@ -126,7 +126,7 @@ class Hub:
         except MalformedEvent:
             return
         for event in events:
-            if producer == "gateway" and event.type in self._access_types:
+            if producer == "gateway" and event.type in self._heeded:
                 self._on_event(event)
             for client in wanted:
                 self._offer(client, producer, event)

@@ -6,6 +6,7 @@ from typing import Any
 from libs.common.events.all_types import CATALOG
 from libs.common.events.catalog import OutcomeData, action_of
 from libs.common.events.envelope import Event, rfc3339
+from libs.common.events.notifications import NotificationRead, NotificationsRead, NotificationUnread
 from libs.common.identity import Actor
 
 
@@ -36,6 +37,9 @@ _PREFIXES = (
     ("reeve.operation.", Topic.OPERATIONS),
 )
 
+_PERSONAL = frozenset({NotificationRead.TYPE, NotificationUnread.TYPE, NotificationsRead.TYPE})
+"""What an administrator has read is nobody else's."""
+
 
 def topics_of(event_type: str) -> frozenset[Topic]:
     """The topics that an event of this type appears under; every event is one for the audit."""
@@ -53,10 +57,15 @@ def may_hear(actor: Actor, topic: Topic) -> bool:
 
 
 def hears(actor: Actor, topic: Topic, event: Event) -> bool:
-    """Whether this one event is for this actor: of operations one hears one's own, an auditor all."""
-    if topic is not Topic.OPERATIONS:
-        return True
-    return event.actorid == actor.id or actor.may("audit:read")
+    """Whether this one event is for this actor: of operations one hears one's own, an auditor all;
+    of what was read, one hears only one's own."""
+    match topic:
+        case Topic.OPERATIONS:
+            return event.actorid == actor.id or actor.may("audit:read")
+        case Topic.NOTIFICATIONS if event.type in _PERSONAL:
+            return event.actorid == actor.id
+        case _:
+            return True
 
 
 def said(topic: Topic, event: Event) -> dict[str, Any]:

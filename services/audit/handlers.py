@@ -1,0 +1,73 @@
+"""Every event of the platform becomes an entry, in batches, in the order in which it came."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from time import perf_counter
+
+from prometheus_client import Counter, Gauge, Histogram
+
+from libs.common import logs
+from libs.common.database.engine import Database, Session
+from libs.common.delivery.subscriber import Arrived
+from libs.common.errors import Unavailable
+from libs.common.events.all_types import CATALOG
+from services.audit.models import Entry, describe
+from services.audit.store import entries as store
+
+MONTHS_AHEAD = 3
+PARTITION_SECONDS = 6 * 3600.0
+MOST_KNOWN_FACETS = 10_000
+
+ENTRIES = Counter("reeve_audit_entries_total", "Entries stored.")
+BATCH_SECONDS = Histogram("reeve_audit_batch_seconds", "Time to describe and store one batch of events.")
+LAG_SECONDS = Gauge("reeve_audit_lag_seconds", "Age of the newest event of the last batch when it was stored.")
+
+log = logs.get("audit")
+
+
+class Recorder:
+    """Records events; knows which facets are stored already, so that nearly no batch has to say them again."""
+
+    def __init__(self) -> None:
+        self._facets: set[tuple[str, str]] = set()
+        self._uncommitted: set[tuple[str, str]] = set()
+
+    async def record_events(self, session: Session, arrived: Sequence[Arrived]) -> None:
+        """Store one entry per event, all in this transaction."""
+        started = perf_counter()
+        made = [describe(one.event, producer=one.producer, catalog=CATALOG) for one in arrived]
+        await store.append(session, made)
+        await self._add_facets(session, made)
+        ENTRIES.inc(len(made))
+        BATCH_SECONDS.observe(perf_counter() - started)
+        LAG_SECONDS.set(max(0.0, (datetime.now(UTC) - made[-1].created_at).total_seconds()))
+
+    async def _add_facets(self, session: Session, made: Sequence[Entry]) -> None:
+        found = {("action", entry.action) for entry in made}
+        found |= {("target_type", entry.target_type) for entry in made if entry.target_type}
+        new = found - self._facets
+        if new:
+            await store.add_facets(session, new)
+        self._uncommitted = new
+
+    async def remember_facets(self, _: Sequence[Arrived]) -> None:
+        """The batch has committed: its facets need not be said again."""
+        if len(self._facets) > MOST_KNOWN_FACETS:
+            self._facets.clear()
+        self._facets |= self._uncommitted
+
+
+async def keep_partitions_ahead(database: Database) -> None:
+    """Make the partitions of the months to come, now and every six hours, until cancelled."""
+    while True:
+        try:
+            async with database.transaction() as session:
+                made = await store.make_partitions(session, months=MONTHS_AHEAD)
+            if made:
+                log.info("partitions made", count=made)
+        except Unavailable as error:
+            log.warning("partitions not made", error=str(error))
+            await asyncio.sleep(10)
+            continue
+        await asyncio.sleep(PARTITION_SECONDS)

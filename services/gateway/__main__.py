@@ -1,0 +1,13 @@
+"""`python -m services.gateway serve|migrate|check`."""
+
+from functools import partial
+
+from libs.common.cli import service_cli
+from libs.common.start import migrate_schema
+from services.gateway import app
+from services.gateway.config import Config
+
+cli = service_cli(app.NAME, load=Config.load, start=app.start, migrate=partial(migrate_schema, name=app.NAME))
+
+if __name__ == "__main__":
+    cli()

@@ -1,0 +1,170 @@
+"""The gateway's composition root: everything it is made of, on one screen."""
+
+from collections.abc import Sequence
+
+import orjson
+from fastapi import APIRouter
+
+from libs.common.assertions import AssertionMinter
+from libs.common.broker.topology import EVENTS, GATEWAY_OUTCOMES
+from libs.common.broker.transport import Transport
+from libs.common.database.engine import Database
+from libs.common.database.group_commit import GroupCommit
+from libs.common.delivery.commands import CommandClient
+from libs.common.delivery.relay import Relay
+from libs.common.delivery.subscriber import Arrived, Subscriber
+from libs.common.events import asyncapi
+from libs.common.events.all_types import CATALOG
+from libs.common.keys import load_or_create_ed25519, load_or_create_secret, load_x25519_public, public_path
+from libs.common.start import open_database, open_transport, readiness
+from libs.common.web.app import create_app
+from libs.common.web.service import Service
+from services.gateway.access.guard import install
+from services.gateway.access.limits import new_limits
+from services.gateway.access.passwords import Passwords
+from services.gateway.access.sessions import AccessControl, Rules
+from services.gateway.access.tokens import Tokens
+from services.gateway.config import Config
+from services.gateway.features.audit.routes import router as audit_router
+from services.gateway.features.auth.routes import router as auth_router
+from services.gateway.features.clients.commands import register_configured
+from services.gateway.features.clients.routes import router as clients_router
+from services.gateway.features.events.routes import admin_router as catalog_router
+from services.gateway.features.events.routes import router as events_router
+from services.gateway.features.events.senders import Senders
+from services.gateway.features.notifications.routes import router as notifications_router
+from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
+from services.gateway.features.oauth.routes import router as oauth_router
+from services.gateway.features.operations.commands import Operations
+from services.gateway.features.operations.handlers import complete_operations
+from services.gateway.features.operations.routes import router as operations_router
+from services.gateway.features.roles.routes import router as roles_router
+from services.gateway.features.settings.commands import SettingCommands
+from services.gateway.features.settings.routes import public_router as public_settings_router
+from services.gateway.features.settings.routes import router as settings_router
+from services.gateway.features.stream.routes import router as stream_router
+from services.gateway.features.system.health import HealthBoard
+from services.gateway.features.system.routes import router as system_router
+from services.gateway.features.users.commands import ensure_first_admin
+from services.gateway.features.users.routes import router as users_router
+from services.gateway.idempotency import IdempotencyKeys
+from services.gateway.journal import Journal
+from services.gateway.recorder import Recorder
+from services.gateway.store import write_units
+from services.gateway.stream.access_events import TYPES, AccessEvents
+from services.gateway.stream.hub import Hub
+from services.gateway.stream.ticker import metrics_ticker
+from services.gateway.upstream.client import Carrier, Upstream
+from services.gateway.upstream.http import HttpCarrier
+
+NAME = "gateway"
+VERSION = "0.1.0"
+OPENAPI_URL = "/api/v1/openapi.json"
+DOCS_URL = "/api/v1/docs"
+ASYNCAPI_URL = "/api/v1/asyncapi.json"
+
+
+async def start(config: Config) -> Service:
+    """The gateway in a process of its own: connects, makes the first administrator, registers configured clients."""
+    database = open_database(config, NAME)
+    transport = await open_transport(config, NAME)
+    urls = {"settings": config.settings_url, "audit": config.audit_url, "notifications": config.notifications_url}
+    carrier = HttpCarrier({name: str(url).rstrip("/") for name, url in urls.items()})
+    service = build(config, database=database, transport=transport, carrier=carrier)
+    await prepare(service, config)
+    return service
+
+
+async def prepare(service: Service, config: Config) -> str | None:
+    """Make the first super admin and register the configured clients. A generated password is returned once."""
+    access: AccessControl = service.app.state.access
+    password = config.admin_password.get_secret_value() if config.admin_password else None
+    generated = await ensure_first_admin(access.database, config.admin_email, password, hasher=access.passwords)
+    await register_configured(access.database, access.passwords, config.clients)
+    return generated
+
+
+def build(config: Config, *, database: Database, transport: Transport, carrier: Carrier) -> Service:
+    """Wire the gateway; nothing runs before the service's tasks do."""
+    assertion_key = load_or_create_ed25519(config.keys / "gateway.key")
+    access = AccessControl(
+        database,
+        tokens=Tokens(load_or_create_ed25519(config.keys / "tokens.key"), issuer=config.issuer),
+        limits=new_limits(caller=config.rate_limit, login=config.login_rate_limit),
+        passwords=Passwords(),
+        rules=Rules(
+            cursor_secret=load_or_create_secret(config.keys / "gateway.cursors"),
+            session_seconds=config.session_timeout,
+            trusted_proxies=config.trusted_proxies,
+        ),
+    )
+    journal = Journal(GroupCommit(database, write_units))
+    client = CommandClient(transport)
+    senders = Senders(database)
+    idempotency = IdempotencyKeys(database)
+    hub = Hub(transport)
+    access_events = AccessEvents(access, senders, hub)
+    hub.heed(TYPES, access_events.apply, access_events.forget_all)
+
+    app = create_app(
+        service=NAME,
+        title="Reeve",
+        version=VERSION,
+        checks=readiness(database, transport, NAME),
+        openapi_url=OPENAPI_URL,
+        docs_url=DOCS_URL,
+        public=True,
+        error_shapes={ERROR_PREFIX: oauth_shape},
+    )
+    app.add_middleware(Recorder, journal=journal, keys=idempotency)
+    state = app.state
+    state.database = database
+    state.journal = journal
+    state.senders = senders
+    state.idempotency = idempotency
+    state.hub = hub
+    state.upstream = Upstream(carrier, AssertionMinter(assertion_key))
+    state.operations = Operations(journal, client)
+    state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
+    state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
+    state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
+    app.include_router(_routes())
+    install(app, access, open_paths=(OPENAPI_URL, DOCS_URL, f"{DOCS_URL}/oauth2-redirect", ASYNCAPI_URL))
+
+    async def resolve(arrived: Sequence[Arrived]) -> None:
+        for one in arrived:
+            client.resolve(one.event)
+
+    outcomes = Subscriber(
+        database, transport, GATEWAY_OUTCOMES, handle=complete_operations, catalog=CATALOG, after=resolve
+    )
+    relay = Relay(database, transport, producer=NAME)
+
+    async def close() -> None:
+        await carrier.close()
+        access.close()
+        await transport.close()
+
+    return Service(
+        name=NAME,
+        app=app,
+        tasks=(
+            journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
+            metrics_ticker(hub, database),
+        ),
+        database=database,
+        close=close,
+    )  # fmt: skip
+
+
+def _routes() -> APIRouter:
+    api = APIRouter(prefix="/api/v1")
+    admin = APIRouter(prefix="/admin")
+    for router in (
+        settings_router, audit_router, notifications_router, operations_router, auth_router, users_router, clients_router,
+        roles_router, system_router, catalog_router, stream_router,
+    ):  # fmt: skip
+        admin.include_router(router)
+    for router in (admin, events_router, public_settings_router, oauth_router):
+        api.include_router(router)
+    return api

@@ -1,0 +1,1 @@
+"""Notifications and alerts, as the gateway fronts them."""

@@ -1,0 +1,52 @@
+"""What the gateway itself learns from live events: who signed out, whose rights changed, which client is new."""
+
+from libs.common.events import users
+from libs.common.events.envelope import Event
+from libs.common.identity import Actor
+from services.gateway.access.sessions import AccessControl
+from services.gateway.features.events.senders import Senders
+from services.gateway.stream.hub import Hub
+
+TYPES = frozenset(
+    {
+        users.SessionEnded.TYPE,
+        users.UserRoleChanged.TYPE,
+        users.UserStatusChanged.TYPE,
+        users.ClientRegistered.TYPE,
+        users.ClientDeleted.TYPE,
+    }
+)
+"""The types that change who may do what."""
+
+
+class AccessEvents:
+    """Evicts what an event makes untrue, and ends the streams it concerns."""
+
+    def __init__(self, access: AccessControl, senders: Senders, hub: Hub) -> None:
+        self._access = access
+        self._senders = senders
+        self._hub = hub
+
+    def apply(self, event: Event) -> None:
+        """Apply one event; any but those of `TYPES` is ignored."""
+        self._access.apply_event(event)
+        match event.type:
+            case users.SessionEnded.TYPE:
+                session_id = event.data.get("session_id")
+                self._hub.end_where(lambda actor: actor.session_id == session_id)
+            case users.UserRoleChanged.TYPE | users.UserStatusChanged.TYPE:
+                user_id = event.data.get("user_id")
+                self._hub.end_where(lambda actor: _is(actor, user_id))
+            case users.ClientRegistered.TYPE | users.ClientDeleted.TYPE:
+                self._senders.evict()
+            case _:
+                pass
+
+    def forget_all(self) -> None:
+        """Live events may have been missed: what is cached may be untrue."""
+        self._access.evict()
+        self._senders.evict()
+
+
+def _is(actor: Actor, user_id: object) -> bool:
+    return actor.id == user_id
