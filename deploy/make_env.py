@@ -20,9 +20,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-ENV_FILE = ROOT / ".env"
 TEMPLATE = ROOT / "deploy" / "rabbitmq" / "definitions.template.json"
-DEFINITIONS = ROOT / "deploy" / "rabbitmq" / "definitions.json"
 
 SERVICES = ("gateway", "audit", "settings", "notifications")
 DB_PASSWORDS = tuple(f"REEVE_DB_PASSWORD_{role.upper()}" for role in ("migrator", *SERVICES))
@@ -45,17 +43,20 @@ class Refused(Exception):
 def main(arguments: list[str] | None = None) -> int:
     """Write both files; 2 with one line on standard error when something is wrong."""
     options = _parser().parse_args(arguments)
+    env_file = options.folder / ".env"
+    definitions = options.folder / "deploy" / "rabbitmq" / "definitions.json"
     try:
-        values = read_env(ENV_FILE)
+        values = read_env(env_file)
         fresh = complete(values, email=options.admin_email, public_url=options.public_url, rotate=options.rotate)
         check(fresh)
-        write(ENV_FILE, render_env(fresh), mode=0o600)
-        write(DEFINITIONS, render_definitions(TEMPLATE.read_text(encoding="utf-8"), fresh), mode=0o644)
+        write(env_file, render_env(fresh), mode=0o600)
+        # The broker runs as another user and must be able to read it; hashes of random passwords give nothing away.
+        write(definitions, render_definitions(TEMPLATE.read_text(encoding="utf-8"), fresh), mode=0o644)
     except (Refused, OSError) as error:
         print(f"make_env: {error}", file=sys.stderr)
         return 2
-    print(f"wrote {ENV_FILE.name} (mode 0600) and {DEFINITIONS.relative_to(ROOT)}")
-    print(f"the first administrator is {fresh['REEVE_ADMIN_EMAIL']}; the password is {ADMIN_PASSWORD} in {ENV_FILE.name}")
+    print(f"wrote {env_file} (mode 0600) and {definitions}")
+    print(f"the first administrator is {fresh['REEVE_ADMIN_EMAIL']}; the password is {ADMIN_PASSWORD} in .env")
     return 0
 
 
@@ -152,6 +153,9 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Write .env and the broker's definitions for docker compose.")
     parser.add_argument("--admin-email", help="e-mail of the first super admin (default: admin@example.com)")
     parser.add_argument("--public-url", help="the URL that callers use (default: http://127.0.0.1:8080)")
+    parser.add_argument(
+        "--folder", type=Path, default=ROOT, help="where the platform's files lie (default: %(default)s)"
+    )
     parser.add_argument("--rotate", action="store_true", help="draw the services' database and broker passwords anew")
     return parser
 

@@ -41,9 +41,9 @@ def share(keys: Path, target: Path) -> None:
 
 
 def _copy(source: Path, target: Path) -> None:
-    """Replace the whole file at once, private halves readable by their owner alone."""
+    """Replace the whole file at once, private halves for their owner alone. Nobody writes them: settings insists on 0400."""
     content = source.read_bytes()
-    mode = 0o644 if source.suffix == ".pub" else 0o600
+    mode = 0o444 if source.suffix == ".pub" else 0o400
     if target.exists() and target.read_bytes() == content and target.stat().st_mode & 0o777 == mode:
         return
     descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")

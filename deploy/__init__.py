@@ -1,0 +1,1 @@
+"""What the platform is deployed with, and the scripts around it."""

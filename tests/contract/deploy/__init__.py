@@ -1,0 +1,1 @@
+"""Contract tests of what the platform is deployed with."""
