@@ -16,8 +16,8 @@ from services.notifications.tables import alerts as a
 
 MOST_COUNTED = 10_001
 
-_COLUMNS = ", ".join(column.name for column in a.c)
 _JSON = ("affected_stores", "affected_systems", "labels")
+_COLUMNS = ", ".join(f"{c.name}::text" if c.name in _JSON else c.name for c in a.c)
 _RANKS = "ARRAY['info', 'warning', 'error', 'critical']"
 _RAISE = f"""
     INSERT INTO alerts AS known

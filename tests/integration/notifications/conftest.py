@@ -1,17 +1,19 @@
 """The notifications service on a real Postgres: its stores and consumers, and its routes called in-process."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from libs.common.assertions import HEADER, AssertionMinter, AssertionVerifier
+from libs.common.assertions import HEADER, AssertionMinter
 from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.broker.topology import NOTIFICATIONS_COMMANDS, NOTIFICATIONS_EVENTS
 from libs.common.database.engine import Database
 from libs.common.identity import Actor, ActorType, Caller, Level, Origin
+from libs.common.keys import load_or_create_ed25519
 from services.notifications.app import build
+from services.notifications.config import Config
 from tests.integration.notifications.desk import ADMIN, Desk
 
 
@@ -47,15 +49,20 @@ class Reader:
 
 
 @pytest.fixture
-async def reader(database: Database) -> AsyncIterator[Reader]:
+def config(tmp_path: Path) -> Config:
+    """A configuration whose keys directory has what the service needs."""
+    settings = Config(data_dir=tmp_path)
+    settings.keys.mkdir(parents=True, exist_ok=True)
+    load_or_create_ed25519(settings.keys / "gateway.key")
+    return settings
+
+
+@pytest.fixture
+async def reader(config: Config, database: Database) -> AsyncIterator[Reader]:
     """The routes, over a transport that nobody publishes to."""
-    key = Ed25519PrivateKey.generate()
-    service = build(
-        database=database,
-        transport=EmbeddedTransport(queues=(NOTIFICATIONS_EVENTS, NOTIFICATIONS_COMMANDS)),
-        verifier=AssertionVerifier(key.public_key(), "notifications"),
-        cursor_secret=b"x" * 32,
-    )
+    transport = EmbeddedTransport(queues=(NOTIFICATIONS_EVENTS, NOTIFICATIONS_COMMANDS))
+    service = build(config, database=database, transport=transport)
+    minter = AssertionMinter(load_or_create_ed25519(config.keys / "gateway.key"))
     asgi = httpx.ASGITransport(app=service.app)
     async with httpx.AsyncClient(transport=asgi, base_url="http://notifications") as client:
-        yield Reader(client, AssertionMinter(key))
+        yield Reader(client, minter)
