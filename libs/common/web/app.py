@@ -46,6 +46,10 @@ class Application(FastAPI):
             self.middleware_stack = self.build_middleware_stack()
         await self.middleware_stack(scope, receive, send)
 
+    def add_exception_handler(self, *_: object) -> None:
+        """Refused: the edge renders every error, and a second place would be a second shape."""
+        raise TypeError("errors are rendered by the edge: raise a ReeveError, or give create_app an error shape")
+
     def openapi(self) -> dict[str, Any]:
         """The description, with our error shape in the place of FastAPI's."""
         if self.openapi_schema is None:

@@ -54,6 +54,8 @@ class StrictRequest(Request):
         if not self._is_parsed:
             if not is_json(self.headers.get("content-type")):
                 raise UnsupportedMediaType("the body must be application/json")
+            if self.headers.get("content-encoding", "identity").lower() != "identity":
+                raise UnsupportedMediaType("a compressed body is not read")
             self._parsed = parse_json(await self.body())
             self._is_parsed = True
         return self._parsed

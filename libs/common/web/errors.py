@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from libs.common.errors import ReeveError
 
 MOST_ERRORS = 50
+PROBLEM_JSON = "application/problem+json"
 _MOST_NAME_CHARACTERS = 100
 _INTERNAL = "something went wrong on our side; the request id names it in our logs"
 
@@ -110,6 +111,14 @@ def entries(error: ValidationError, *, below: Sequence[str | int] = ("body",)) -
 def body_of(problem: Problem) -> tuple[bytes, str]:
     """The house shape."""
     return orjson.dumps({"detail": problem.detail}, default=str), "application/json"
+
+
+def problem_json(problem: Problem) -> tuple[bytes, str]:
+    """RFC 9457, for a caller that accepts `application/problem+json`: the same members, flat."""
+    members = {name: value for name, value in problem.detail.items() if name not in ("message", "status")}
+    title = HTTPStatus(problem.status).phrase
+    body = {"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail["message"]}
+    return orjson.dumps({**body, **members}, default=str), PROBLEM_JSON
 
 
 def _from_reeve(error: ReeveError, request_id: str) -> Problem:

@@ -27,6 +27,7 @@ UNMATCHED = "unmatched"
 PROBES = frozenset(("/healthz", "/readyz"))
 CLIENT_GONE = 499
 
+_PROBLEM_JSON = errors.PROBLEM_JSON.encode("ascii")
 _METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _EVERY_ANSWER = (
     (b"x-content-type-options", b"nosniff"),
@@ -229,11 +230,18 @@ class Edge:
         if not exchange.body_ended or problem.status == 413:
             # What is left of the body is not worth reading.
             headers.append((b"connection", b"close"))
-        shape = next((shape for prefix, shape in self._shapes if exchange.scope["path"].startswith(prefix)), None)
-        body, content_type = (shape or errors.body_of)(problem)
+        body, content_type = self._shape(exchange.scope)(problem)
         headers += [(b"content-type", content_type.encode("ascii")), (b"content-length", b"%d" % len(body))]
         await answer({"type": "http.response.start", "status": problem.status, "headers": headers})
         await answer({"type": "http.response.body", "body": body})
+
+    def _shape(self, scope: Scope) -> errors.Shape:
+        """The shape that a standard demands at this path, else what the caller accepts, else the house's."""
+        for prefix, shape in self._shapes:
+            if scope["path"].startswith(prefix):
+                return shape
+        accepted = any(name == b"accept" and _PROBLEM_JSON in value for name, value in scope["headers"])
+        return errors.problem_json if accepted else errors.body_of
 
     async def _websocket(self, exchange: _Exchange, receive: Receive, send: Send) -> None:
         is_open = True

@@ -14,14 +14,12 @@ import threading
 from collections.abc import Awaitable, Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 
-import orjson
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from libs.common import logs, metrics
 from libs.common.errors import ConfigError
-from libs.common.ids import new_id
 from libs.common.web.errors import was_cut_short
+from libs.common.web.protocol import BoundedProtocol
 from libs.common.web.service import Service
 
 GRACE_SECONDS = 10
@@ -43,6 +41,7 @@ async def run_services(
     metrics_address: tuple[str, int] | None = None,
     on_ready: Callable[[], None] | None = None,
     stop: asyncio.Event | None = None,
+    protocol: type[BoundedProtocol] = BoundedProtocol,
 ) -> None:
     """Run until SIGTERM, SIGINT or `stop`. `listen` gives host and port by service name; a service that is
     not in it runs without a port. Raises `ConfigError` for a taken port and `TaskDied` when a task dies.
@@ -53,7 +52,10 @@ async def run_services(
         for service in services:
             closing.push_async_callback(close, service)
         servers = [
-            (_server(service, *listen[service.name]), closing.enter_context(_bound(*listen[service.name])))
+            (
+                _server(service, *listen[service.name], protocol=protocol),
+                closing.enter_context(_bound(*listen[service.name])),
+            )
             for service in services
             if service.name in listen
         ]
@@ -101,20 +103,7 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _Protocol(HttpToolsProtocol):
-    """HTTP/1.1 whose answer to what is not HTTP has the one error shape too."""
-
-    def send_400_response(self, msg: str) -> None:
-        body = orjson.dumps({"detail": {"error": "bad_request", "message": "this is not HTTP that we understand"}})
-        head = (
-            f"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n"
-            f"x-request-id: {new_id()}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode("ascii") + body)
-        self.transport.close()
-
-
-def _server(service: Service, host: str, port: int) -> _Server:
+def _server(service: Service, host: str, port: int, *, protocol: type[BoundedProtocol]) -> _Server:
     noise = logging.getLogger("uvicorn.error")
     noise.setLevel(logging.ERROR)
     noise.addFilter(_is_news)
@@ -122,7 +111,7 @@ def _server(service: Service, host: str, port: int) -> _Server:
         service.app,
         host=host,
         port=port,
-        http=_Protocol,
+        http=protocol,
         ws="none",
         lifespan="off",
         log_config=None,

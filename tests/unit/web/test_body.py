@@ -1,5 +1,6 @@
 """What is ambiguous, oversized or unknown is refused before a route sees it."""
 
+import gzip
 import json
 from contextlib import suppress
 
@@ -79,6 +80,13 @@ def test_no_bytes_make_the_reader_fail_in_another_way(body: bytes) -> None:
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x", None, ""])
 async def test_another_content_type_is_415(content_type: str | None) -> None:
     answer = await ask(open_shop(), *PUT, json_body={"name": "tea"}, content_type=content_type)
+    assert (answer.status, answer.error) == (415, "unsupported_media_type")
+
+
+async def test_a_compressed_body_is_415() -> None:
+    answer = await ask(
+        open_shop(), *PUT, body=gzip.compress(b'{"name": "tea"}'), headers=[("content-encoding", "gzip")]
+    )
     assert (answer.status, answer.error) == (415, "unsupported_media_type")
 
 

@@ -181,3 +181,18 @@ async def test_an_answer_of_another_application_that_is_cut_short_is_a_500_here(
 
     answer = await ask(shop, "GET", "/relayed")
     assert (answer.status, answer.error) == (500, "internal_error")
+
+
+async def test_a_caller_that_asks_for_problem_details_gets_them() -> None:
+    headers = [("Accept", "application/problem+json, application/json")]
+    answer = await ask(open_shop(), "POST", "/api/shop/articles/fail/forbidden", headers=headers)
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert answer.json == {
+        "type": "about:blank", "title": "Forbidden", "status": 403, "detail": "no",
+        "error": "admin_permission_required", "required_permission": "x:y", "user_permission": "read",
+    }  # fmt: skip
+
+
+def test_an_application_takes_no_second_renderer_of_errors() -> None:
+    with pytest.raises(TypeError, match="rendered by the edge"):
+        open_shop().add_exception_handler(ValueError, lambda *_: None)  # type: ignore[arg-type]

@@ -42,10 +42,10 @@ def town(routes: list[tuple[str, str, set[str], int]]) -> FastAPI:
     for number, (template, tail, allowed, depth) in enumerate(routes):
         target: FastAPI | APIRouter = app if depth == 0 else APIRouter()
         target.add_api_route(f"{template}{tail}" or "/", endpoint(number), methods=list(allowed), response_model=None)
-        while depth > 1:
+        for _ in range(1, depth):
             outer = APIRouter()
             outer.include_router(target)  # type: ignore[arg-type]
-            target, depth = outer, depth - 1
+            target = outer
         if target is not app:
             app.include_router(target, prefix="/a" if not template else "")  # type: ignore[arg-type]
     return app
