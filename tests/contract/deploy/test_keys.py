@@ -97,10 +97,13 @@ async def test_a_service_is_built_from_its_own_keys_and_writes_none(
     config = importlib.import_module(f"services.{service}.config").Config.load()
     app: Any = importlib.import_module(f"services.{service}.app")
     database, transport = Database(NOWHERE, schema=service, application="test"), EmbeddedTransport()
-    more = {"carrier": InProcessCarrier({})} if service == "gateway" else {}
+    more: dict[str, dict[str, Any]] = {
+        "gateway": {"carrier": InProcessCarrier({})},
+        "audit": {"search_database": Database(NOWHERE, schema=service, application="test")},
+    }
     before = _state(shared / service)
 
-    built = app.build(config, database=database, transport=transport, **more)
+    built = app.build(config, database=database, transport=transport, **more.get(service, {}))
 
     assert built.name == service
     assert _state(shared / service) == before
