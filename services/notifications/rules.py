@@ -162,7 +162,7 @@ def _members(rule: Rule, data: Mapping[str, Any]) -> dict[str, Any]:
         value = data.get(name)
         if isinstance(value, str):
             found[name] = plain_text(value, MOST_METADATA_TEXT)
-        elif isinstance(value, int | float):
+        elif isinstance(value, float) or (isinstance(value, int) and -_LARGEST <= value < _LARGEST):
             found[name] = value
     return found
 

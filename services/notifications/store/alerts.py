@@ -37,7 +37,7 @@ _RAISE = f"""
         severity = ({_RANKS})[greatest(array_position({_RANKS}, known.severity),
                                        array_position({_RANKS}, EXCLUDED.severity))]
     RETURNING {_COLUMNS}, xmax = 0 AS is_new
-"""  # noqa: S608 - only constants
+"""
 
 
 @dataclass(frozen=True, slots=True)

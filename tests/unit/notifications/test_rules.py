@@ -138,6 +138,13 @@ def test_hostile_texts_become_plain() -> None:
     assert "job_id" not in found.metadata
 
 
+@pytest.mark.parametrize("number", [2**63, 2**64 - 1, -(2**63) - 1, 2**70])
+def test_a_number_that_no_column_holds_is_left_out(number: int) -> None:
+    event = platform_event("platform.error.critical.v1", {"store_id": number})
+    assert "store_id" not in notification_of(event).metadata
+    assert alerts_of(event)[0].affected_stores == ()
+
+
 def test_a_relative_link_of_the_event_is_kept() -> None:
     found = notification_of(
         platform_event("platform.import.failed.v1", {**STORE, "action_url": "/imports/4711?tab=log"})
