@@ -18,8 +18,8 @@ from services.settings.secrets.keyring import Keyring
 
 ALGORITHM = "A256GCM.v1"
 GLOBAL = "global"
-_NONCE_BYTES = 12
-_DATA_KEY_BITS = 256
+NONCE_BYTES = 12
+KEY_BYTES = 32
 _CONTEXT = b"reeve-secret/v1"
 
 
@@ -58,16 +58,16 @@ class Vault:
     def encrypt(self, plain: bytes, slot: Slot) -> SecretRecord:
         """`plain` for this slot, under a new data key."""
         kek = self._keyring.active
-        dek, dek_id = AESGCM.generate_key(_DATA_KEY_BITS), new_id()
-        nonce, wrap_nonce = secrets.token_bytes(_NONCE_BYTES), secrets.token_bytes(_NONCE_BYTES)
+        dek, dek_id = secrets.token_bytes(KEY_BYTES), new_id()
+        nonce, wrap_nonce = secrets.token_bytes(NONCE_BYTES), secrets.token_bytes(NONCE_BYTES)
         return SecretRecord(
             dek_id=dek_id,
             kek_id=kek.id,
             algorithm=ALGORITHM,
             wrap_nonce=wrap_nonce,
-            wrapped_dek=AESGCM(kek.key).encrypt(wrap_nonce, dek, bound(slot, "key", dek_id, kek.id)),
+            wrapped_dek=sealed(kek.key, wrap_nonce, dek, bound(slot, "key", dek_id, kek.id)),
             nonce=nonce,
-            ciphertext=AESGCM(dek).encrypt(nonce, plain, bound(slot, "value", dek_id)),
+            ciphertext=sealed(dek, nonce, plain, bound(slot, "value", dek_id)),
         )
 
     def decrypt(self, record: SecretRecord, slot: Slot) -> bytes:
@@ -77,13 +77,37 @@ class Vault:
             raise SecretUnreadable(slot.key)
         try:
             wrapped = bound(slot, "key", record.dek_id, record.kek_id)
-            dek = AESGCM(kek.key).decrypt(record.wrap_nonce, record.wrapped_dek, wrapped)
-            return AESGCM(dek).decrypt(record.nonce, record.ciphertext, bound(slot, "value", record.dek_id))
-        except (InvalidTag, ValueError):
+            dek = opened(kek.key, record.wrap_nonce, record.wrapped_dek, wrapped)
+            return opened(dek, record.nonce, record.ciphertext, bound(slot, "value", record.dek_id))
+        except NotOpened:
             raise SecretUnreadable(slot.key) from None
+
+
+class NotOpened(Exception):
+    """Key, nonce, ciphertext or what is bound to it is not what it was."""
+
+
+def sealed(key: bytes, nonce: bytes, plain: bytes, beside: bytes) -> bytes:
+    """AES-256-GCM: ciphertext and its 16-byte tag. The key has 32 bytes, the nonce 12, never used twice with one key."""
+    _check(key, nonce)
+    return AESGCM(key).encrypt(nonce, plain, beside)
+
+
+def opened(key: bytes, nonce: bytes, ciphertext: bytes, beside: bytes) -> bytes:
+    """What `sealed` was given. Raises `NotOpened`."""
+    try:
+        _check(key, nonce)
+        return AESGCM(key).decrypt(nonce, ciphertext, beside)
+    except (InvalidTag, ValueError):
+        raise NotOpened from None
 
 
 def bound(slot: Slot, purpose: str, *key_ids: str) -> bytes:
     """What is authenticated beside a ciphertext: every part after its length in four bytes."""
     parts = (purpose, slot.key, slot.scope, str(slot.version), ALGORITHM, *key_ids)
     return b"".join(len(part).to_bytes(4) + part for part in (_CONTEXT, *(text.encode() for text in parts)))
+
+
+def _check(key: bytes, nonce: bytes) -> None:
+    if len(key) != KEY_BYTES or len(nonce) != NONCE_BYTES:
+        raise ValueError(f"a key must have {KEY_BYTES} bytes and a nonce {NONCE_BYTES}")

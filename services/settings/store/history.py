@@ -1,7 +1,5 @@
 """The past versions of settings; written by `store.settings`, together with the setting."""
 
-# ruff: noqa: S608 - statements are put together from column names only.
-
 import asyncpg
 
 from libs.common.database.engine import Session, driver
@@ -14,7 +12,7 @@ _COLUMNS = selected(PAST)
 _FIND = f"SELECT {_COLUMNS} FROM setting_history WHERE key = $1 AND version = $2"
 _SEARCH = f"""
     WITH counted AS (
-        SELECT count(*) AS count FROM (SELECT FROM setting_history WHERE key = $1 LIMIT {MOST_COUNTED}) AS some
+        SELECT count(*) AS count FROM (SELECT FROM setting_history WHERE key = $1 LIMIT {MOST_COUNTED}) AS capped
     ), page AS (
         SELECT {_COLUMNS} FROM setting_history WHERE key = $1 AND ($2::integer IS NULL OR version < $2)
         ORDER BY version DESC LIMIT $3 OFFSET $4

@@ -1,7 +1,5 @@
 """Encrypted secrets, one row for each version of a setting that wrote one."""
 
-# ruff: noqa: S608 - statements are put together from column names only.
-
 from typing import Final
 
 from libs.common.database.engine import Session, driver

@@ -1,7 +1,5 @@
 """Settings: one row each, written together with the history entry of the version that the write makes."""
 
-# ruff: noqa: S608 - statements are put together from column names only.
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -44,7 +42,7 @@ _SEARCH = f"""
         WHERE ($1::text IS NULL OR category = $1) AND ($2::text IS NULL OR config_type = $2)
           AND ($3::boolean IS NULL OR is_public = $3) AND ($4::text IS NULL OR key ILIKE $4 OR description ILIKE $4)
     ), counted AS (
-        SELECT count(*) AS count FROM (SELECT FROM found LIMIT {MOST_COUNTED}) AS some
+        SELECT count(*) AS count FROM (SELECT FROM found LIMIT {MOST_COUNTED}) AS capped
     ), page AS (
         SELECT * FROM found WHERE key > $5 ORDER BY key LIMIT $6 OFFSET $7
     )
