@@ -128,7 +128,7 @@ def _greet(
     say(f"  metrics        http://{config.metrics_host}:{config.metrics_port}/metrics")
     say(f"  sign in as     {access.admin_email}")
     if generated is not None:
-        say(f"  password       {generated}   (shown this once; it is stored hashed)")
+        say(f"  password       {generated}   (shown this once)")
     elif access.admin_password is not None:
         say("  password       as given in REEVE_ADMIN_PASSWORD at the first start")
     else:

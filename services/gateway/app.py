@@ -61,7 +61,6 @@ NAME = "gateway"
 VERSION = "0.1.0"
 OPENAPI_URL = "/api/v1/openapi.json"
 DOCS_URL = "/api/v1/docs"
-ASYNCAPI_URL = "/api/v1/asyncapi.json"
 
 
 async def start(config: Config) -> Service:
@@ -129,7 +128,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
     state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
     app.include_router(_routes())
-    install(app, access, open_paths=(OPENAPI_URL, DOCS_URL, f"{DOCS_URL}/oauth2-redirect", ASYNCAPI_URL))
+    install(app, access, open_paths=(OPENAPI_URL, DOCS_URL, "/docs/oauth2-redirect"))
 
     async def resolve(arrived: Sequence[Arrived]) -> None:
         for one in arrived:

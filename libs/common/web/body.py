@@ -8,14 +8,15 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterator
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
 from fastapi import params, routing
-from fastapi._compat import field_annotation_is_sequence
+from fastapi._compat import ModelField, field_annotation_is_sequence
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.utils import get_flat_params
+from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import _get_flat_fields_from_params
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
 from starlette.responses import Response
@@ -209,13 +210,18 @@ def _doors(dependant: Dependant) -> list[Door]:
 def _query_names(route: Any) -> dict[str, bool]:
     """The query parameters that the route and its dependencies know, and whether each may be repeated."""
     known = {
-        field.alias: field_annotation_is_sequence(field.field_info.annotation)
-        for field in get_flat_params(route.dependant)
-        if isinstance(field.field_info, params.Query)
+        field.alias: field_annotation_is_sequence(field.field_info.annotation) for field in _query_fields(route.dependant)
     }
     if "DELETE" in route.methods:
         known.setdefault("confirm", False)
     return known
+
+
+def _query_fields(dependant: Dependant) -> Iterator[ModelField]:
+    """Every query parameter, those that a model declares one by one included."""
+    yield from _get_flat_fields_from_params(dependant.query_params)
+    for below in dependant.dependencies:
+        yield from _query_fields(below)
 
 
 def _check_query(request: Request, known: dict[str, bool]) -> None:

@@ -57,7 +57,7 @@ _CREATE = (
     "CREATE INDEX entries_severity ON entries (severity, created_at DESC, sequence DESC) WHERE severity <> 'info'",
     # array_to_tsvector takes the words as they are; the pending list keeps the index off the way in.
     "CREATE INDEX entries_words ON entries USING gin (array_to_tsvector(words))",
-    "CREATE TABLE log_state (only boolean PRIMARY KEY DEFAULT true CHECK (only), size bigint NOT NULL)",
+    "CREATE TABLE log_state (is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only), size bigint NOT NULL)",
     "INSERT INTO log_state (size) VALUES (0)",
     """
     CREATE TABLE facets (
