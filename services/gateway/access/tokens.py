@@ -6,8 +6,6 @@ A verified token is remembered by the SHA-256 of its text until it expires; whet
 lives is decided elsewhere, at every request.
 """
 
-import base64
-import binascii
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -32,6 +30,7 @@ LIFETIME_SECONDS = 900
 MOST_CHARACTERS = 4096
 MOST_REMEMBERED = 20_000
 
+# Strict base64url: no padding, no other alphabet. The library refuses stray bits in a last character.
 _COMPACT = re.compile(r"[A-Za-z0-9_-]{1,512}\.[A-Za-z0-9_-]{1,3072}\.[A-Za-z0-9_-]{86}")
 
 
@@ -122,7 +121,7 @@ class Tokens:
         return IssuedToken(text=text, expires_in=seconds)
 
     def _check(self, text: str) -> Claims:
-        if len(text) > MOST_CHARACTERS or not _is_canonical(text):
+        if len(text) > MOST_CHARACTERS or not _COMPACT.fullmatch(text):
             raise invalid_token()
         try:
             token = jwt.decode(text, self._key, registry=self._registry)
@@ -146,17 +145,3 @@ class Tokens:
 def invalid_token(message: str = "the access token does not hold") -> Unauthenticated:
     """The one refusal of a token, whatever is wrong with it (RFC 6750, 3.1)."""
     return Unauthenticated(message, code="invalid_token", challenge='Bearer error="invalid_token"')
-
-
-def _is_canonical(text: str) -> bool:
-    """Strict base64url: no padding, no other alphabet, and the last character's spare bits are zero."""
-    if not _COMPACT.fullmatch(text):
-        return False
-    try:
-        for part in text.split("."):
-            plain = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
-            if base64.urlsafe_b64encode(plain).rstrip(b"=") != part.encode():
-                return False
-    except binascii.Error:
-        return False
-    return True
