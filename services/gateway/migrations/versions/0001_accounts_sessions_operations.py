@@ -1,7 +1,6 @@
 """Accounts, sessions, clients, operations and idempotency keys."""
 
 from alembic import op
-from alembic.operations import Operations
 from sqlalchemy import text
 
 from libs.common.database import ddl
@@ -101,7 +100,7 @@ _CREATE = (
 
 def upgrade() -> None:
     """Make the gateway's tables, and grant its role what it does with each."""
-    ddl.create_common(Operations(op.get_context()))
+    ddl.create_common(op)
     for statement in _CREATE:
         op.execute(text(statement))
     role = ddl.role()
@@ -114,4 +113,4 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Undo `upgrade`."""
     op.execute(text("DROP TABLE idempotency_keys, operations, clients, refresh_tokens, sessions, users"))
-    ddl.drop_common(Operations(op.get_context()))
+    ddl.drop_common(op)
