@@ -15,7 +15,6 @@ from urllib.parse import parse_qsl
 from fastapi import params, routing
 from fastapi._compat import ModelField, field_annotation_is_sequence
 from fastapi.dependencies.models import Dependant
-from fastapi.dependencies.models import Dependant
 from fastapi.dependencies.utils import _get_flat_fields_from_params
 from fastapi.exceptions import RequestValidationError
 from starlette.requests import Request
@@ -210,7 +209,8 @@ def _doors(dependant: Dependant) -> list[Door]:
 def _query_names(route: Any) -> dict[str, bool]:
     """The query parameters that the route and its dependencies know, and whether each may be repeated."""
     known = {
-        field.alias: field_annotation_is_sequence(field.field_info.annotation) for field in _query_fields(route.dependant)
+        field.alias: field_annotation_is_sequence(field.field_info.annotation)
+        for field in _query_fields(route.dependant)
     }
     if "DELETE" in route.methods:
         known.setdefault("confirm", False)

@@ -8,8 +8,7 @@ ten microseconds.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from time import perf_counter, time_ns
-from typing import cast
+from time import perf_counter
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,17 +17,16 @@ from libs.common.errors import BadRequest, ReeveError, TooLarge, Unavailable
 from libs.common.ids import request_id as accepted_id
 from libs.common.web import errors
 from libs.common.web.body import MOST_BODY_BYTES
+from libs.common.web.measure import Measures
 from libs.common.web.sse import STREAMS, Streams
 
 BODY_SECONDS = 30.0
 """How long one part of a body may be waited for."""
 MOST_IN_FLIGHT = 2000
-UNMATCHED = "unmatched"
 PROBES = frozenset(("/healthz", "/readyz"))
 CLIENT_GONE = 499
 
 _PROBLEM_JSON = errors.PROBLEM_JSON.encode("ascii")
-_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"))
 _EVERY_ANSWER = (
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
@@ -69,8 +67,6 @@ class _Exchange:
 
     scope: Scope
     request_id: str
-    place: telemetry.Trace
-    started: float
     status: int = 0
     holds_slot: bool = True
     body_bytes: int = 0
@@ -99,7 +95,7 @@ class Edge:
         self._shapes = tuple(shapes.items())
         self._streams = streams
         self._in_flight = 0
-        self._bound: dict[tuple[str, str, int], tuple[Callable[[], None], Callable[[float], None]]] = {}
+        self._measures = Measures(service)
         metrics.REQUESTS_IN_FLIGHT.labels(service).set_function(lambda: self._in_flight)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,7 +115,7 @@ class Edge:
                 encoding = value
         place = telemetry.enter(traceparent)
         request_id = accepted_id(offered)
-        exchange = _Exchange(scope, request_id, place, started)
+        exchange = _Exchange(scope, request_id)
         scope[STREAMS] = self._streams
         state = scope.setdefault("state", {})
         state["request_id"] = state["correlation_id"] = request_id
@@ -137,7 +133,13 @@ class Edge:
                 self._in_flight -= 1
             telemetry.CURRENT.reset(trace_token)
             logs.SCOPE.reset(log_token)
-            self._measure(exchange)
+            self._measures.take(
+                scope,
+                status=exchange.status or CLIENT_GONE,
+                seconds=perf_counter() - started,
+                request_id=request_id,
+                place=place,
+            )
 
     async def _http(
         self, exchange: _Exchange, receive: Receive, send: Send, *, length: bytes | None, has_body: bool
@@ -261,53 +263,6 @@ class Edge:
             if is_open:
                 code = 1011 if problem.is_ours else 1008
                 await answer({"type": "websocket.close", "code": code, "reason": problem.detail["error"]})
-
-    def _measure(self, exchange: _Exchange) -> None:
-        scope = exchange.scope
-        method = scope.get("method", "WEBSOCKET")
-        route = route_of(scope)
-        status = exchange.status or CLIENT_GONE
-        seconds = perf_counter() - exchange.started
-        bound = self._bound.get((route, method, status)) or self._bind(route, method, status)
-        bound[0]()
-        bound[1](seconds)
-        if exchange.place.is_sampled:
-            telemetry.record(
-                exchange.place,
-                name=f"{method} {route}",
-                started_ns=time_ns() - int(seconds * 1e9),
-                attributes={
-                    "service": self._service, "http.request.method": method, "http.route": route,
-                    "http.response.status_code": status, "request_id": exchange.request_id,
-                },
-                failed=status >= 500,
-            )  # fmt: skip
-        if logs.is_debug():
-            log.debug(
-                "request answered", method=method, path=scope["path"], status=status, ms=round(seconds * 1000, 3),
-                request_id=exchange.request_id, trace_id=exchange.place.trace_id,
-            )  # fmt: skip
-
-    def _bind(self, route: str, method: str, status: int) -> tuple[Callable[[], None], Callable[[float], None]]:
-        named = method if method in _METHODS or method == "WEBSOCKET" else "other"
-        bound = (
-            metrics.REQUESTS.labels(self._service, route, named, str(status)).inc,
-            metrics.REQUEST_SECONDS.labels(self._service, route, named).observe,
-        )
-        if named == method:
-            self._bound[route, method, status] = bound
-        return bound
-
-
-def route_of(scope: Scope) -> str:
-    """The template of the route that took the request, such as `/settings/{key}`; `unmatched` when none did."""
-    route = scope.get("route")
-    if route is None:
-        return UNMATCHED
-    # An included router's prefix is known to FastAPI's effective context alone.
-    included = scope["fastapi"].get("effective_route_context") if "fastapi" in scope else None
-    template = cast("str", (included or route).path_format)
-    return scope["root_path"] + template if scope.get("root_path") else template
 
 
 def _too_large(most: int) -> TooLarge:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.responses import JSONResponse, Response
 
-from libs.common.web.middleware import route_of
+from libs.common.web.measure import route_of
 from libs.common.web.routing import IndexedRouter
 from tests.unit.web.browser import Answer, ask
 
