@@ -6,6 +6,7 @@ bear one trace id. Only sampled ones become spans of OpenTelemetry, exported by 
 
 import random
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
@@ -21,6 +22,8 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags
+
+SHUTDOWN_SECONDS = 5.0
 
 Attribute = str | int | float | bool
 
@@ -93,10 +96,14 @@ def configure(
 
 
 def shutdown() -> None:
-    """Export what is waiting (5 seconds at most) and trace no more."""
-    if _tracing.provider is not None:
-        _tracing.provider.shutdown()
+    """Export what is waiting and trace no more. A collector that does not answer gets 5 seconds in all."""
+    provider = _tracing.provider
     _tracing.sample, _tracing.provider, _tracing.tracer = 0.0, None, None
+    if provider is not None:
+        # The exporter tries every batch anew; only a thread of its own can be left behind.
+        last = threading.Thread(target=provider.shutdown, daemon=True)
+        last.start()
+        last.join(SHUTDOWN_SECONDS)
 
 
 def parse(traceparent: str | None) -> Trace | None:
