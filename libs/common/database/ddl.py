@@ -16,7 +16,7 @@ COMMON_TABLES = ("outbox", "outbox_counter", "inbox", "inbox_seen", "inbox_forei
 # without pauses, and keep their pages, because giving them back locks out every writer.
 _QUEUE_STORAGE = (
     "autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000, autovacuum_vacuum_cost_delay = 0,"
-    " autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 20000, vacuum_truncate = false"
+    " autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 2000, vacuum_truncate = false"
 )
 
 _CREATE = (

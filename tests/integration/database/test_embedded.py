@@ -14,15 +14,18 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import asyncpg
 import pytest
 
+from libs.common.database import outbox
 from libs.common.database.bootstrap import ROLES, prepare
 from libs.common.database.embedded import EmbeddedPostgres
 from libs.common.database.migrate import migrate
 from libs.common.errors import ConfigError
 from tests.support.embedded_server import ORDINARY
+from tests.support.makers import an_event
 
 REVISIONS = Path(__file__).parent / "revisions"
 ROOT = Path(__file__).parents[3]
@@ -105,6 +108,27 @@ async def test_a_server_killed_together_with_its_process_loses_nothing(folder: P
     await process.wait()
     async with running(folder) as again:
         assert word in await words(again)
+
+
+async def test_the_numbers_of_a_claim_survive_a_power_cut(folder: Path) -> None:
+    name = f"reeve_{secrets.token_hex(4)}"
+    process, url = await spawn(folder)
+    urls = await prepare(url, passwords=dict.fromkeys(ROLES, "secret"), database=name)
+    await migrate(urls["migrator"], service="audit", versions=REVISIONS)
+    relay = await asyncpg.connect(urls["audit"], server_settings={"search_path": "audit"})
+    await outbox.insert_rows(relay, [outbox.outbox_row(an_event()) for _ in range(10)])
+    claimed = await outbox.claim(relay, 6)
+    await outbox.forget(relay, [row.position for row in claimed[:2]])
+    os.kill(int((folder / "postgres/data/postmaster.pid").read_text().split()[0]), signal.SIGKILL)
+    relay.terminate()
+    process.kill()
+    await process.wait()
+    async with running(folder) as again:
+        relay = await asyncpg.connect(moved(urls["audit"], again), server_settings={"search_path": "audit"})
+        left = await outbox.unfinished(relay)
+        assert left in (claimed, claimed[2:])
+        assert [row.producerseq for row in await outbox.claim(relay)] == [7, 8, 9, 10]
+        await relay.close()
 
 
 async def test_a_process_id_that_another_program_has_now_is_no_obstacle(folder: Path) -> None:
@@ -224,6 +248,13 @@ def copied_wheel(target: Path) -> Path:
         if part.exists():
             shutil.copytree(part, target / part.name)
     return target
+
+
+def moved(url: str, server: str) -> str:
+    """`url` at the address where `server` is now."""
+    address = urlsplit(server).netloc.rpartition("@")[2]
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(netloc=f"{parts.netloc.rpartition('@')[0]}@{address}"))
 
 
 def owner_of(folder: Path) -> int:

@@ -15,6 +15,7 @@ from libs.common.errors import Conflict
 from libs.common.events.envelope import decode
 from tests.support.eventually import eventually
 from tests.support.makers import an_event
+from tests.support.postgres import PlatformDatabase
 
 WRITERS = 8
 TRANSACTIONS = 40
@@ -132,6 +133,37 @@ async def test_even_two_relays_at_once_share_no_row_and_leave_no_gap(database: D
     assert numbers == list(range(1, 201))
     for relay in relays:
         await relay.close()
+
+
+async def test_a_plan_made_for_an_empty_outbox_is_right_for_a_full_one(
+    platform: PlatformDatabase, database: Database
+) -> None:
+    relay = await database.dedicated()
+    assert await outbox.lead(relay, database.schema)
+    admin = await asyncpg.connect(platform.admin_url)
+    await admin.execute("VACUUM ANALYZE settings.outbox")
+    await admin.close()
+    await outbox.claim(relay)
+    await outbox.forget(relay, [0])
+    await write_events(database, 3000)
+    async with relay.transaction():
+        rows = await outbox.claim(relay)
+        await outbox.forget(relay, [row.position for row in rows])
+        scans = await relay.fetchrow("SELECT seq_scan, idx_scan FROM pg_stat_xact_user_tables WHERE relname = 'outbox'")
+    assert len(rows) == 500
+    assert scans["seq_scan"] == 0
+    assert scans["idx_scan"] > 0
+    await relay.close()
+
+
+async def test_only_forgetting_may_be_lost_with_the_machine(database: Database) -> None:
+    relay = await database.dedicated()
+    await outbox.lead(relay, database.schema)
+    await outbox.forget(relay, [1])
+    assert await relay.fetchval("SHOW synchronous_commit") == "on"
+    await outbox.claim(relay)
+    assert await relay.fetchval("SHOW synchronous_commit") == "on"
+    await relay.close()
 
 
 async def test_a_claim_is_in_the_order_of_writing_and_carries_everything(database: Database) -> None:
