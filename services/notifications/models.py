@@ -13,8 +13,9 @@ from libs.common.errors import Conflict, NotFound
 from libs.common.events.envelope import rfc3339
 from libs.common.events.notification_fields import AlertSeverity, Priority
 
+PRIORITIES: tuple[Priority, ...] = ("low", "normal", "high", "critical")
 SEVERITIES: tuple[AlertSeverity, ...] = ("info", "warning", "error", "critical")
-"""Least first."""
+"""Both least first."""
 
 Affected = str | int
 """A store or a system as the platform names it."""

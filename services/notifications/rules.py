@@ -11,7 +11,15 @@ from typing import Any
 from libs.common.events import platform
 from libs.common.events.envelope import Event, rfc3339
 from libs.common.events.notification_fields import Priority, is_relative_path, plain_line, plain_text
-from services.notifications.models import Affected, AlertDraft, AlertType, Draft, NotificationDraft, NotificationType
+from services.notifications.models import (
+    PRIORITIES,
+    Affected,
+    AlertDraft,
+    AlertType,
+    Draft,
+    NotificationDraft,
+    NotificationType,
+)
 
 MOST_METADATA_TEXT = 1000
 MOST_PLACE = 100
@@ -19,7 +27,6 @@ MOST_LINK = 500
 SILENT = ("reeve.notification.", "reeve.alert.")
 """What this service itself tells of: a rule for these would feed itself."""
 _COMMON_MEMBERS = ("store_id", "store_name", "job_id", "error_message")
-_PRIORITIES: tuple[Priority, ...] = ("low", "normal", "high", "critical")
 _LARGEST = 2**63
 
 
@@ -121,7 +128,7 @@ def _priority(rule: Rule, event: Event, data: Mapping[str, Any]) -> Priority:
         said = event.severity if step.member == "severitytext" else data.get(step.member)
         if said == step.value:
             found.append(step.priority)
-    return max(found, key=_PRIORITIES.index)
+    return max(found, key=PRIORITIES.index)
 
 
 def _drafts(rule: Rule, event: Event, data: Mapping[str, Any], priority: Priority) -> list[Draft]:

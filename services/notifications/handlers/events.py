@@ -12,9 +12,12 @@ from libs.common.events.notifications import NotificationCreated
 from libs.common.identity import ActorType
 from services.notifications import commands, rules
 from services.notifications.commands import Cause, Made
-from services.notifications.models import AlertDraft, NotificationDraft
+from services.notifications.models import PRIORITIES, AlertDraft, NotificationDraft
 
 NOTIFICATIONS_CREATED = Counter("reeve_notifications_created_total", "Notifications made.", ("priority",))
+for _priority in PRIORITIES:
+    # A counter that is there from the start shows its first increase as one.
+    NOTIFICATIONS_CREATED.labels(_priority)
 
 
 async def apply_rules(session: Session, arrived: Sequence[Arrived]) -> None:
