@@ -155,7 +155,7 @@ async def agreed_rows(
         told = [
             one
             async for one in admin.pages("/notifications", "notifications")
-            if one["notification_metadata"].get("source") == source
+            if one["notification_metadata"].get("event_source") == source
         ]
         rows = [(f"audit: {kind}", count, stored[kind]) for kind, count in sorted(sent.events.items())]
         rows += [
