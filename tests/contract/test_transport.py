@@ -12,7 +12,7 @@ from libs.common.broker.topology import COMMANDS, EVENTS, MOST_LISTENED, Queue
 from libs.common.broker.transport import Message, Transport, Unconfirmed, Unroutable
 from tests.support.eventually import eventually
 from tests.support.messages import bodies, command_message, event_message, receive_count, reply_message, settle_count
-from tests.support.rabbitmq_fixtures import ConnectRabbit
+from tests.support.rabbitmq_fixtures import RabbitNamespace
 
 ALL = Queue("all.events", EVENTS, ("#",))
 SETTINGS = Queue("settings.outcomes", EVENTS, ("reeve.setting.*.v1", "reeve.client.#"))
@@ -25,11 +25,11 @@ Background = Callable[..., list["asyncio.Task[None]"]]
 
 
 @pytest.fixture
-async def rabbitmq_for(connect_to_rabbitmq: ConnectRabbit) -> Connect:
+async def rabbitmq_for(rabbitmq_namespace: RabbitNamespace) -> Connect:
     """Connect to a namespace of RabbitMQ that has exactly these queues."""
 
     async def make(*queues: Queue) -> Transport:
-        return await connect_to_rabbitmq(queues=queues)
+        return await rabbitmq_namespace.connect(queues=queues)
 
     return make
 

@@ -109,7 +109,9 @@ class RabbitTransport:
             return channel
 
     async def reply(self, message: Message) -> None:
-        """Send to a reply queue. Whatever goes wrong, the outcome event completes the operation."""
+        """Send to a reply queue if the broker is there. Whatever goes wrong, the outcome event completes the operation."""
+        if not self._publishing.is_connected:
+            return
         with contextlib.suppress(TimeoutError, OSError, ValueError, TypeError):
             async with asyncio.timeout(CONNECT_SECONDS):
                 with BROKER_ERRORS:

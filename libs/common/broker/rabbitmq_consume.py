@@ -50,6 +50,7 @@ class RabbitSubscription:
         self._queue = queue
         self._prefetch = prefetch
         self._channel: Channel | None = None
+        self._is_lost = False
         self._buffer: deque[DeliveredMessage] = deque(maxlen=most_buffered)
         self._unsettled: dict[int, None] = {}
         self._wake = asyncio.Event()
@@ -72,6 +73,7 @@ class RabbitSubscription:
             await channel.basic_qos(prefetch_count=self._prefetch)
             self._buffer.clear()
         self._unsettled = {}
+        self._is_lost = False
         self._channel = channel
         channel.closing.add_done_callback(lambda _: self._wake.set())
         channel.on_consumer_cancel_callbacks.add(lambda _: self._lose(channel))
@@ -90,7 +92,7 @@ class RabbitSubscription:
     def _lose(self, channel: Channel) -> None:
         """The broker cancelled the consumer (its queue was deleted or moved): begin again."""
         if channel is self._channel:
-            self._channel = None
+            self._is_lost = True
             self._wake.set()
 
     async def receive(self, most: int) -> list[Delivery]:
@@ -98,7 +100,7 @@ class RabbitSubscription:
         while True:
             if self._is_ended or self._link.is_closed:
                 raise ConnectionError("the transport is closed")
-            if self._channel is None or self._channel.is_closed:
+            if self._channel is None or self._channel.is_closed or self._is_lost:
                 await self._reopen()
             elif self._buffer:
                 await self._gather(most)

@@ -17,6 +17,8 @@ TRANSIENT = 1
 MOST_DEPTH = 4
 """Tables within tables in a header; what lies deeper becomes text."""
 MOST_ODD_CHARACTERS = 200
+ADDED_BY_THE_BROKER = frozenset({"x-delivery-count", "x-acquired-count"})
+"""Headers that a quorum queue puts on what it delivers, differently from version to version."""
 
 
 def properties_of(message: Message, *, login: str, delivery_mode: int) -> Basic.Properties:
@@ -46,11 +48,16 @@ def message_of(delivered: DeliveredMessage, names: Names) -> Message:
         message_id=_text(properties.message_id) or "",
         type=_text(properties.message_type) or "",
         app_id=_text(properties.app_id) or "",
-        headers=_plain_table(properties.headers or {}, depth=0),
+        headers=_headers(properties.headers or {}),
         correlation_id=_text(properties.correlation_id),
         reply_to=_text(properties.reply_to),
         sender=properties.user_id or None,
     )
+
+
+def _headers(table: Mapping[str, Any]) -> dict[str, Any]:
+    plain = _plain_table(table, depth=0)
+    return {name: value for name, value in plain.items() if name not in ADDED_BY_THE_BROKER}
 
 
 def _text(value: str | None) -> str | None:
