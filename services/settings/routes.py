@@ -13,8 +13,8 @@ from libs.common.identity import Caller
 from libs.common.web.body import StrictRoute
 from libs.common.web.caller import asserted
 from libs.common.web.paging import CursorKey, Page, Paging, Position, counted, decode_cursor, encode_cursor, listing
+from services.settings.models.bodies import history_body, public_body, setting_body
 from services.settings.models.errors import SettingNotFound
-from services.settings.schemas import history_body, public_body, setting_body
 from services.settings.store import history, settings
 from services.settings.store.settings import MOST_CATEGORIES, MOST_PUBLIC, Filters
 

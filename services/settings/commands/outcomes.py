@@ -14,10 +14,10 @@ from libs.common.events.settings import (
     SettingRolledBack,
 )
 from libs.common.identity import Origin
+from services.settings.models.bodies import setting_body
 from services.settings.models.decisions import Revision, Stamp, changes
 from services.settings.models.kinds import Step
 from services.settings.models.values import loaded
-from services.settings.schemas import setting_body
 
 
 @dataclass(frozen=True, slots=True)

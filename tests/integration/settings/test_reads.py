@@ -15,7 +15,6 @@ from libs.common.identity import Actor, ActorType, Caller, Level, Origin
 from libs.common.keys import load_or_create_ed25519
 from services.settings.app import build
 from services.settings.config import Config
-from services.settings.schemas import CategoryResponse, HistoryEntryResponse, PublicSettingResponse
 from tests.integration.settings.conftest import ABSENT, ADMIN, SettingsUnderTest
 
 SETTINGS = "/internal/settings"
@@ -186,7 +185,6 @@ async def test_history_tells_who_when_why(settings: SettingsUnderTest, gateway: 
     assert answer["total"] == 3
     rest = (await gateway.get("/theme/history", limit=2, cursor=answer["next_cursor"])).json()
     assert ([one["version"] for one in rest["history"]], rest["next_cursor"]) == ([1], None)
-    HistoryEntryResponse.model_validate(rest["history"][0])
 
 
 async def test_a_deleted_setting_has_no_history_to_read(settings: SettingsUnderTest, gateway: Gateway) -> None:
@@ -203,7 +201,6 @@ async def test_categories_are_counted(settings: SettingsUnderTest, gateway: Gate
         await settings.create(key, "x", category=category)
     answer = (await gateway.get("/categories")).json()
     assert answer["categories"] == [{"category": "one", "count": 2}, {"category": "two", "count": 1}]
-    CategoryResponse.model_validate(answer["categories"][0])
 
 
 async def test_the_public_settings_are_public_settings_only(settings: SettingsUnderTest, gateway: Gateway) -> None:
@@ -212,8 +209,11 @@ async def test_the_public_settings_are_public_settings_only(settings: SettingsUn
     answer = await gateway.get("/public", permission="public")
     assert answer.headers["cache-control"] == "public, max-age=10"
     [one] = answer.json()["settings"]
-    assert (one["key"], one["value"]) == ("maintenance_mode", False)
-    PublicSettingResponse.model_validate(one)
+    assert one.pop("updated_at").endswith("Z")
+    assert one == {
+        "key": "maintenance_mode", "value": False, "value_type": "boolean", "category": "general", "description": "",
+        "version": 1,
+    }  # fmt: skip
     etag = answer.headers["etag"]
     assert (await gateway.get("/public", permission="public", if_none_match=etag)).status_code == 304
     await settings.change("maintenance_mode", True)

@@ -1,55 +1,39 @@
-"""Response bodies. What a setting reads as is named in `libs.common.events.settings.SettingResponse`."""
+"""How settings read: the bodies that the API answers and that events tell, with every value that may not be seen masked."""
 
 from collections.abc import Callable
-from datetime import datetime
-from typing import Any
-
-from pydantic import BaseModel, ConfigDict
+from typing import Any, TypedDict
 
 from libs.common.events.envelope import rfc3339
 from services.settings.models.decisions import REDACTED, mask
 from services.settings.models.settings import Past, Setting
 
 
-class HistoryEntryResponse(BaseModel):
+class HistoryEntryResponse(TypedDict):
     """One version of a setting: what its value was, who made it so, and why."""
 
-    model_config = ConfigDict(extra="forbid")
-
     version: int
-    value: Any
+    value: object
     changed_by: str | None
-    changed_at: datetime
+    changed_at: str
     reason: str | None
     operation_id: str | None
     step: str
 
 
-class CategoryResponse(BaseModel):
-    """A category and how many settings it has."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    category: str
-    count: int
-
-
-class PublicSettingResponse(BaseModel):
+class PublicSettingResponse(TypedDict):
     """What anybody may know of a public setting."""
 
-    model_config = ConfigDict(extra="forbid")
-
     key: str
-    value: Any
+    value: object
     value_type: str
     category: str
     description: str
     version: int
-    updated_at: datetime
+    updated_at: str
 
 
 def setting_body(setting: Setting, json: Callable[[str], object], *, reveals_sensitive: bool) -> dict[str, Any]:
-    """The members of `SettingResponse`; `json` makes of a stored JSON text what the encoder takes."""
+    """The members of `libs.common.events.settings.SettingResponse`; `json` makes of a stored JSON text what the encoder takes."""
     own = setting.definition
     shows = reveals_sensitive or not own.is_sensitive
     return {
@@ -72,8 +56,8 @@ def setting_body(setting: Setting, json: Callable[[str], object], *, reveals_sen
     }
 
 
-def public_body(setting: Setting, json: Callable[[str], object]) -> dict[str, Any]:
-    """The members of `PublicSettingResponse`."""
+def public_body(setting: Setting, json: Callable[[str], object]) -> PublicSettingResponse:
+    """A public setting as anybody may read it."""
     return {
         "key": setting.key,
         "value": _value(setting, json),
@@ -85,8 +69,8 @@ def public_body(setting: Setting, json: Callable[[str], object]) -> dict[str, An
     }
 
 
-def history_body(past: Past, json: Callable[[str], object]) -> dict[str, Any]:
-    """The members of `HistoryEntryResponse`."""
+def history_body(past: Past, json: Callable[[str], object]) -> HistoryEntryResponse:
+    """A past version; a secret one shows its mask, a deletion nothing."""
     return {
         "version": past.version,
         "value": mask(past.secret) if past.is_encrypted else json(past.value) if past.value is not None else None,
