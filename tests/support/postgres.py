@@ -13,6 +13,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from libs.common.database.bootstrap import ROLES, prepare
+from libs.common.database.embedded import EmbeddedPostgres
 from libs.common.database.engine import Database
 from libs.common.database.migrate import migrate
 from tests.support.docker import engine_answers
@@ -23,7 +24,7 @@ MOST_LEFTOVER = 8
 
 
 @asynccontextmanager
-async def found_postgres() -> AsyncIterator[str]:
+async def found_postgres(local: str = LOCAL) -> AsyncIterator[str]:
     """The URL of a role that may create databases and roles: configured, in a container, local, or embedded."""
     configured = os.environ.get("REEVE_TEST_DATABASE_URL")
     if configured:
@@ -31,8 +32,8 @@ async def found_postgres() -> AsyncIterator[str]:
     elif engine_answers():
         async with _container() as url:
             yield url
-    elif await _is_administrator(LOCAL):
-        yield LOCAL
+    elif await _is_administrator(local):
+        yield local
     else:
         async with _embedded() as url:
             yield url
@@ -168,9 +169,9 @@ async def _container() -> AsyncIterator[str]:
 
 @asynccontextmanager
 async def _embedded() -> AsyncIterator[str]:
-    from libs.common.database.embedded import EmbeddedPostgres
-
     with tempfile.TemporaryDirectory(prefix="reeve-test-") as folder:
+        # The account that root lends the server must be able to pass.
+        Path(folder).chmod(0o755)
         server = EmbeddedPostgres(Path(folder))
         url = await server.start()
         try:

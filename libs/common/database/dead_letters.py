@@ -14,6 +14,14 @@ _INSERT = """
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
                          $8::jsonb[], $9::text[])
 """
+_PRUNE = """
+    DELETE FROM dead_letters WHERE id IN (
+        SELECT id FROM (
+            SELECT id, received_at, row_number() OVER (ORDER BY received_at DESC, id DESC) AS newest FROM dead_letters
+        ) AS ranked
+        WHERE newest > $1 OR received_at < now() - make_interval(secs => $2 * 86400)
+    ) RETURNING 1
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,11 @@ async def append(session: Session, letters: Sequence[DeadLetter]) -> None:
 async def count(session: Session) -> int:
     """How many letters lie here, of all queues."""
     return int((await session.execute(text("SELECT count(*) FROM dead_letters"))).scalar_one())
+
+
+async def prune(session: Session, *, most_rows: int, older_than_days: float) -> int:
+    """Bound what is kept, by rows and by age, the oldest first; returns how many letters went."""
+    return len(await driver(session).fetch(_PRUNE, most_rows, older_than_days))
 
 
 def _json(headers: Mapping[str, object]) -> str:

@@ -48,3 +48,16 @@ async def test_a_letter_goes_with_its_transaction(database: Database) -> None:
     async with database.transaction() as session:
         await dead_letters.append(session, [])
         assert await dead_letters.count(session) == 0
+
+
+async def test_the_oldest_letters_go_when_there_are_too_many(database: Database) -> None:
+    letters = [DeadLetter(queue="audit.events", reason=str(number), body=b"") for number in range(20)]
+    async with database.transaction() as session:
+        await dead_letters.append(session, letters)
+        await driver(session).execute(
+            "UPDATE dead_letters SET received_at = now() - make_interval(days => reason::int)"
+        )
+        assert await dead_letters.prune(session, most_rows=10, older_than_days=30) == 10
+        assert await dead_letters.prune(session, most_rows=10, older_than_days=4.5) == 5
+        left = await driver(session).fetch("SELECT reason FROM dead_letters ORDER BY received_at DESC")
+    assert [row["reason"] for row in left] == ["0", "1", "2", "3", "4"]
