@@ -12,8 +12,8 @@ from libs.common.errors import Invalid
 from libs.common.events import notifications as messages
 from libs.common.events.catalog import CommandData
 from libs.common.events.envelope import Event
-from services.notifications import commands
-from services.notifications.commands import Cause
+from services.notifications.commands import alerts, notifications
+from services.notifications.commands.cause import Cause
 
 D = TypeVar("D", bound=CommandData)
 D_contra = TypeVar("D_contra", bound=CommandData, contravariant=True)
@@ -52,12 +52,12 @@ def _read(model: type[D], command: Event) -> D:
 
 
 COMMANDS: Mapping[str, CommandHandler] = {
-    messages.CreateNotification.TYPE: _handler(messages.CreateNotification, commands.create_notification),
-    messages.ReadNotification.TYPE: _handler(messages.ReadNotification, commands.read_notification),
-    messages.UnreadNotification.TYPE: _handler(messages.UnreadNotification, commands.unread_notification),
-    messages.ReadAllNotifications.TYPE: _handler(messages.ReadAllNotifications, commands.read_all),
-    messages.DeleteNotification.TYPE: _handler(messages.DeleteNotification, commands.delete_notification),
-    messages.RaiseAlert.TYPE: _handler(messages.RaiseAlert, commands.raise_alert),
-    messages.ResolveAlert.TYPE: _handler(messages.ResolveAlert, commands.resolve_alert),
+    messages.CreateNotification.TYPE: _handler(messages.CreateNotification, notifications.create_notification),
+    messages.ReadNotification.TYPE: _handler(messages.ReadNotification, notifications.read_notification),
+    messages.UnreadNotification.TYPE: _handler(messages.UnreadNotification, notifications.unread_notification),
+    messages.ReadAllNotifications.TYPE: _handler(messages.ReadAllNotifications, notifications.read_all),
+    messages.DeleteNotification.TYPE: _handler(messages.DeleteNotification, notifications.delete_notification),
+    messages.RaiseAlert.TYPE: _handler(messages.RaiseAlert, alerts.raise_alert),
+    messages.ResolveAlert.TYPE: _handler(messages.ResolveAlert, alerts.resolve_alert),
 }
 """By wire type."""

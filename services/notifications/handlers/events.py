@@ -10,8 +10,9 @@ from libs.common.delivery.subscriber import Arrived
 from libs.common.events.envelope import Event
 from libs.common.events.notifications import NotificationCreated
 from libs.common.identity import ActorType
-from services.notifications import commands, rules
-from services.notifications.commands import Cause, Made
+from services.notifications import rules
+from services.notifications.commands.cause import Cause
+from services.notifications.commands.made import Made, apply_made
 from services.notifications.models import PRIORITIES, AlertDraft, NotificationDraft
 
 NOTIFICATIONS_CREATED = Counter("reeve_notifications_created_total", "Notifications made.", ("priority",))
@@ -24,7 +25,7 @@ async def apply_rules(session: Session, arrived: Sequence[Arrived]) -> None:
     """Make what the rules say. A batch that matches nothing does not touch the database."""
     made = [found for one in arrived if (found := _made(one.event)) is not None]
     if made:
-        await commands.apply_made(session, made, now=datetime.now(UTC))
+        await apply_made(session, made, now=datetime.now(UTC))
 
 
 async def count_created(arrived: Sequence[Arrived]) -> None:

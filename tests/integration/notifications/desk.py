@@ -16,6 +16,8 @@ from services.notifications.handlers.events import apply_rules
 
 ADMIN = "0199a0c0-0000-7000-8000-00000000000a"
 OTHER = "0199a0c0-0000-7000-8000-00000000000b"
+MISSING = "0199a0c0-0000-7000-8000-0000000000ff"
+"""The id of nothing."""
 ORIGIN = Origin(username="ada", ip_address="203.0.113.7", request_id="request-1")
 
 

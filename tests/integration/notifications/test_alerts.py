@@ -16,7 +16,7 @@ from libs.common.ids import new_id
 from services.notifications.models import AlertDraft
 from services.notifications.store import alerts
 from services.notifications.store.alerts import Occurrence
-from tests.integration.notifications.desk import ADMIN, Desk, platform_event
+from tests.integration.notifications.desk import ADMIN, MISSING, Desk, platform_event
 
 
 def trouble(**given_: Any) -> RaiseAlert:
@@ -92,7 +92,7 @@ async def test_a_second_resolve_is_a_conflict(desk: Desk) -> None:
     assert len(await desk.left()) == 2
 
 
-@pytest.mark.parametrize("missing", [new_id(), "no-id"])
+@pytest.mark.parametrize("missing", [MISSING, "no-id"])
 async def test_an_alert_that_is_not_there_is_not_found(desk: Desk, missing: str) -> None:
     with pytest.raises(NotFound):
         await desk.ask(ResolveAlert(alert_id=missing))

@@ -14,10 +14,9 @@ from libs.common.events.notifications import (
     ReadNotification,
     UnreadNotification,
 )
-from libs.common.ids import new_id
 from services.notifications.models import NotificationDraft
 from services.notifications.store import notifications, reads
-from tests.integration.notifications.desk import ADMIN, OTHER, Desk
+from tests.integration.notifications.desk import ADMIN, MISSING, OTHER, Desk
 
 
 async def create(desk: Desk, title: str = "Maintenance tonight") -> str:
@@ -147,7 +146,7 @@ async def test_deleting_is_for_everybody_and_is_told(desk: Desk) -> None:
         await desk.ask(DeleteNotification(notification_id=created))
 
 
-@pytest.mark.parametrize("missing", [new_id(), "no-id", ""])
+@pytest.mark.parametrize("missing", [MISSING, "no-id", ""])
 async def test_what_is_not_there_is_not_found(desk: Desk, missing: str) -> None:
     for asked in (ReadNotification, UnreadNotification, DeleteNotification):
         with pytest.raises(NotFound) as refused:

@@ -15,11 +15,10 @@ from libs.common.events.notifications import (
     ReadNotification,
     ResolveAlert,
 )
-from libs.common.ids import new_id
 from services.notifications.models import NotificationDraft
 from services.notifications.store import notifications
 from tests.integration.notifications.conftest import Reader
-from tests.integration.notifications.desk import ADMIN, OTHER, Desk, platform_event
+from tests.integration.notifications.desk import ADMIN, MISSING, OTHER, Desk, platform_event
 
 
 async def create(desk: Desk, title: str, **given_: object) -> str:
@@ -123,7 +122,7 @@ async def test_past_its_bound_the_unread_count_stays_at_10000(desk: Desk, reader
 async def test_one_notification(desk: Desk, reader: Reader) -> None:
     created = await create(desk, "one")
     assert (await reader.get(f"/{created}")).json()["title"] == "one"
-    missing = await reader.get(f"/{new_id()}")
+    missing = await reader.get(f"/{MISSING}")
     assert (missing.status_code, missing.json()["detail"]["error"]) == (404, "notification_not_found")
     assert (await reader.get("/no-id")).status_code == 422
 
@@ -152,7 +151,7 @@ async def test_alerts_are_listed_filtered_and_read_with_their_timeline(desk: Des
     found = (await reader.get(f"/alerts/{first['alert_id']}")).json()
     assert found["occurrence_count"] == 2
     assert [entry["what"] for entry in found["timeline"]] == ["raised", "repeated", "resolved"]
-    assert (await reader.get(f"/alerts/{new_id()}")).json()["detail"]["error"] == "alert_not_found"
+    assert (await reader.get(f"/alerts/{MISSING}")).json()["detail"]["error"] == "alert_not_found"
 
 
 async def test_alerts_are_paged_by_cursor(desk: Desk, reader: Reader) -> None:
@@ -181,7 +180,7 @@ async def test_stats_count_what_is_active_and_what_was_resolved_today(desk: Desk
 
 
 @pytest.mark.parametrize(
-    "target", ["", "/recent", "/unread-count", "/alerts", "/alerts/stats", f"/{new_id()}", f"/alerts/{new_id()}"]
+    "target", ["", "/recent", "/unread-count", "/alerts", "/alerts/stats", f"/{MISSING}", f"/alerts/{MISSING}"]
 )
 async def test_nobody_reads_without_an_assertion_of_this_very_permission(reader: Reader, target: str) -> None:
     bare = await reader.client.get(f"/internal/notifications{target}")
