@@ -68,7 +68,7 @@ class Event:
 
 def rfc3339(moment: datetime) -> str:
     """RFC 3339 in UTC with `Z` and microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def attributes(event: Event) -> dict[str, Any]:

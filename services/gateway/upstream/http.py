@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import aiohttp
+from yarl import URL
 
 from services.gateway.upstream.client import MOST_ANSWER_BYTES, PASSED_HEADERS, TIMEOUT_SECONDS, Answer, UpstreamBroken
 
@@ -24,7 +25,8 @@ class HttpCarrier:
                 timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS, sock_connect=1.0),
                 auto_decompress=False,
             )
-        url = f"{self._base_urls[service]}{target}"
+        # The assertion is bound to these very characters: nothing may be decoded or quoted anew on the way.
+        url = URL(f"{self._base_urls[service]}{target}", encoded=True)
         try:
             async with self._session.get(url, headers=headers, allow_redirects=False) as response:
                 body = await response.content.read(MOST_ANSWER_BYTES + 1)
