@@ -6,7 +6,7 @@ that it refuses: `action`, `target`, `permission`, `origin`, `caller` (once know
 `response_headers`. A lookup that fails is 500 `permission_check_failed`, and nothing is granted.
 """
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -25,7 +25,7 @@ from libs.common import logs
 from libs.common.errors import ReeveError, Unauthenticated
 from libs.common.identity import Actor, ActorType, Caller, Origin
 from libs.common.ids import new_id
-from libs.common.web.body import StrictRoute
+from libs.common.web.body import Door, StrictRoute
 from services.gateway.access.addresses import rate_key
 from services.gateway.access.grants import ANY_ADMIN, permission_required
 from services.gateway.access.limits import Limit
@@ -52,7 +52,7 @@ class UnguardedRoute(Exception):
     """The application has routes that declare no guard; it must not start."""
 
 
-class Guard(ABC):
+class Guard(Door):
     """What one route demands of whoever calls it. As a dependency it gives the `Caller`."""
 
     def __init__(self, *, action: str, target: str | None, permission: str | None) -> None:
@@ -166,20 +166,7 @@ def public(*, action: str, target: str | None = None, login: bool = False) -> Gu
 
 
 class GuardedRoute(StrictRoute):
-    """A strict route whose guard speaks before anything of the request is parsed or validated."""
-
-    def get_route_handler(self) -> Handler:
-        """The strict handler, behind the guard."""
-        handler = super().get_route_handler()
-        guard = guard_of(self.dependant)
-        if guard is None:
-            return handler
-
-        async def guarded(request: Request) -> Response:
-            await guard(request)
-            return await handler(request)
-
-        return guarded
+    """The route class of the gateway: a guard is a door, so it speaks before anything of the request is parsed."""
 
 
 def guard_of(dependant: Dependant | None) -> Guard | None:
