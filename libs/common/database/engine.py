@@ -93,6 +93,10 @@ class Database:
                 "lock_timeout": "5000",
                 "idle_in_transaction_session_timeout": "30000",
                 "jit": "off",
+                # A machine that vanished must not hold its locks, the relay's above all, for the two hours of TCP.
+                "tcp_keepalives_idle": "20",
+                "tcp_keepalives_interval": "5",
+                "tcp_keepalives_count": "3",
             },
         )
 
