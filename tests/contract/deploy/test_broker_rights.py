@@ -174,6 +174,26 @@ async def test_only_the_gateway_makes_queues(connect: Connect) -> None:
                 pass
 
 
+async def test_a_platforms_user_sends_its_own_events_and_nothing_else(broker: Broker) -> None:
+    """The commands are those that the operator's guide gives."""
+    await broker.node.control("add_user", "shop", "a-password")
+    await broker.node.control("set_permissions", "-p", "reeve", "shop", "^$", r"^reeve\.events$", "^$")
+    rights = ("-p", "reeve", "shop", "reeve.events", r"^(com\.shop|platform)\.", "^$")
+    await broker.node.control("set_topic_permissions", *rights)
+    url = f"amqp://shop:a-password@127.0.0.1:{broker.node.ports[0]}/reeve"
+    shop = await connect_rabbitmq(url, application="shop", declare=False, confirm_seconds=3)
+
+    await shop.publish(_message(EVENTS, "com.shop.order.created.v1"))
+    await shop.publish(_message(EVENTS, "platform.import.failed.v1"))
+    for exchange, key in ((EVENTS, "reeve.user.created.v1"), (COMMANDS, SETTINGS_COMMANDS.name)):
+        with pytest.raises(Unconfirmed, match="ACCESS_REFUSED"):
+            await shop.publish(_message(exchange, key))
+    with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
+        async with shop.subscribe(AUDIT_EVENTS):
+            pass
+    await shop.close()
+
+
 async def test_nobody_declares_the_topology(broker: Broker) -> None:
     for service in ("gateway", "audit", "settings", "notifications"):
         with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):

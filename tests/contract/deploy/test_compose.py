@@ -71,7 +71,7 @@ def test_a_service_waits_for_what_it_needs(compose: Compose) -> None:
             wanted = "service_completed_successfully" if needed in ONE_SHOT else "service_healthy"
             assert how == {"condition": wanted}, f"{name} needs {needed}"
     for name in OURS:
-        assert {"share-keys", "postgres", "rabbitmq"} <= set(services[name]["depends_on"]), name
+        assert {*ONE_SHOT, "postgres", "rabbitmq"} <= set(services[name]["depends_on"]), name
     assert set(services["share-keys"]["depends_on"]) == {"prepare"}
     assert _order(services)
 
