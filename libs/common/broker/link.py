@@ -7,6 +7,7 @@ may not do, and would hand out deliveries of a channel that is gone.
 
 import asyncio
 import contextlib
+import logging
 import random
 from types import TracebackType
 from typing import Any, cast
@@ -17,6 +18,7 @@ from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError
 from yarl import URL
 
+from libs.common import logs
 from libs.common.broker import tolerance
 
 HEARTBEAT_SECONDS = 10
@@ -31,6 +33,11 @@ aiormq.connection.Connection.HEARTBEAT_GRACE_MULTIPLIER = 2
 # With the library's 10 frames each publish waits for the channel's lock and for the writer: a quarter slower.
 aiormq.connection.Connection.FRAME_BUFFER_SIZE = FRAMES_BUFFERED
 tolerance.install()
+# The libraries log each try to reconnect as an error with its traceback; `Link` says it in one line.
+for library in ("aiormq", "aio_pika"):
+    logging.getLogger(library).setLevel(logging.CRITICAL)
+
+log = logs.get("broker")
 
 
 class _BrokerErrors:
@@ -80,6 +87,10 @@ class Link:
     def __init__(self, url: str, *, name: str) -> None:
         timed = URL(url).update_query(heartbeat=HEARTBEAT_SECONDS, name=name)
         self._connection = JitteredConnection(timed)
+        self._connection.close_callbacks.add(self._on_loss)
+        self._connection.reconnect_callbacks.add(self._on_restored)
+        self._name = name
+        self._was_connected = False
         self.is_closed = False
 
     async def open(self) -> None:
@@ -91,6 +102,19 @@ class Link:
             self.is_closed = True
             await self._connection.close()
             raise
+        self._was_connected = True
+
+    def _on_loss(self, _: object, error: BaseException | None) -> None:
+        """Called for every failed try too; only the first loss is news."""
+        if self._was_connected and not self.is_closed:
+            log.warning(
+                "connection to the broker lost", connection=self._name, error=(str(error) or type(error).__name__)[:200]
+            )
+        self._was_connected = False
+
+    def _on_restored(self, _: object) -> None:
+        self._was_connected = True
+        log.info("connection to the broker restored", connection=self._name)
 
     @property
     def is_connected(self) -> bool:

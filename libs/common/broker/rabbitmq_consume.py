@@ -136,6 +136,8 @@ class RabbitSubscription:
         try:
             await self.open()
         except (OSError, TimeoutError) as error:
+            if self._is_ended or self._link.is_closed:
+                return
             log.warning("consumer not restored yet", error=str(error)[:200])
             self._wake.clear()
             with contextlib.suppress(TimeoutError):

@@ -51,7 +51,10 @@ class Subscription(Protocol):
     """One consumer of one queue."""
 
     async def receive(self, most: int) -> list[Delivery]:
-        """Wait for a message, then return what is already here, at most `most`, in queue order."""
+        """Wait for a message, then return what is already here, at most `most`, in queue order.
+
+        A lost connection is waited out; ConnectionError is raised only when the transport closes.
+        """
         ...
 
     async def settle(self, deliveries: Sequence[Delivery]) -> None:
@@ -77,11 +80,18 @@ class Transport(Protocol):
         ...
 
     async def reply(self, message: Message) -> None:
-        """Send to `message.routing_key` as a reply queue's name: not durable, no confirm, never raises for a gone queue."""
+        """Send to `message.routing_key` as a reply queue's name: not durable, no confirm, raises nothing.
+
+        A queue or a broker that is gone loses the reply.
+        """
         ...
 
     def subscribe(self, queue: Queue, *, prefetch: int = 50) -> AbstractAsyncContextManager[Subscription]:
-        """Consume a durable queue of the topology. `prefetch` bounds the unsettled messages."""
+        """Consume a durable queue of the topology. `prefetch` bounds the unsettled messages.
+
+        What is unsettled at the end goes back to the queue. Entering raises ConnectionError or TimeoutError
+        when the broker is away or knows no such queue.
+        """
         ...
 
     def replies(self, name: str) -> AbstractAsyncContextManager[Subscription]:
@@ -89,15 +99,21 @@ class Transport(Protocol):
         ...
 
     def listen(self, bindings: tuple[str, ...]) -> AbstractAsyncContextManager[Subscription]:
-        """An exclusive queue of events from now on, for live updates; the oldest are dropped past 10,000."""
+        """An exclusive queue of events from now on, for live updates; the oldest are dropped past 10,000.
+
+        Neither replies nor live events need settling, and a lost connection loses those of the meantime.
+        """
         ...
 
     async def dead_letter(self, queue: Queue, message: Message, *, reason: str) -> None:
-        """Put the message with its reason into the queue's dead-letter queue, confirmed."""
+        """Put the message with its reason into the queue's dead-letter queue, confirmed; raises as `publish` does."""
         ...
 
     async def depth(self, queue_name: str) -> int:
-        """Messages waiting in a queue of the topology or a dead-letter queue."""
+        """Messages waiting in a queue of the topology or a dead-letter queue, those in consumers' hands not counted.
+
+        Raises ConnectionError or TimeoutError.
+        """
         ...
 
     @property
@@ -106,5 +122,5 @@ class Transport(Protocol):
         ...
 
     async def close(self) -> None:
-        """Stop consuming, wait briefly for confirms, close."""
+        """End every `receive`, wait up to 2 s for confirms under way, close: less than 5 s in all. Idempotent."""
         ...

@@ -7,12 +7,11 @@ import pytest
 from aiormq.exceptions import AMQPError
 from pamqp.commands import Basic
 
-from libs.common.broker.rabbitmq import RabbitTransport, connect_rabbitmq
+from libs.common.broker.rabbitmq import RabbitTransport
 from libs.common.broker.topology import COMMANDS, EVENTS, Queue
 from libs.common.broker.transport import Unconfirmed
 from tests.support.eventually import eventually
 from tests.support.messages import bodies, command_message, event_message, receive_count, reply_message, settle_count
-from tests.support.rabbitmq import private_node
 from tests.support.rabbitmq_fixtures import RabbitNamespace
 from tests.support.tcp_proxy import proxied
 
@@ -158,51 +157,3 @@ async def test_closing_waits_for_confirms_under_way(rabbitmq_namespace: RabbitNa
     assert confirmed == 200
     other = await rabbitmq_namespace.connect(queues=(WORK,))
     assert await other.depth(WORK.name) == 200
-
-
-async def test_nothing_confirmed_is_lost_when_the_broker_is_killed() -> None:
-    async with private_node() as node:
-        transport = await connect_rabbitmq(node.url, application="gateway", queues=(WORK,))
-        confirmed: set[bytes] = set()
-        unknown: set[bytes] = set()
-        is_over = False
-
-        async def publish_steadily(worker: int) -> None:
-            number = 0
-            while not is_over:
-                number += 1
-                body = b"%d-%d" % (worker, number)
-                try:
-                    await transport.publish(command_message(WORK, body=body))
-                    confirmed.add(body)
-                except Unconfirmed:
-                    unknown.add(body)
-
-        received: set[bytes] = set()
-
-        async def consume_steadily() -> None:
-            async with transport.subscribe(WORK, prefetch=64) as subscription:
-                while True:
-                    batch = await subscription.receive(64)
-                    received.update(bodies(batch))
-                    await subscription.settle(batch)
-
-        async with asyncio.TaskGroup() as group:
-            publishers = [group.create_task(publish_steadily(worker)) for worker in range(20)]
-            consumer = group.create_task(consume_steadily())
-            await eventually(lambda: len(confirmed) > 500)
-            # RabbitMQ 3.10 loses a quorum queue that is killed in the first second after its declaration.
-            await asyncio.sleep(2)
-            await node.kill()
-            await eventually(lambda: not transport.is_connected)
-            await node.start()
-            await eventually(lambda: transport.is_connected, within_seconds=20)
-            at_restart = len(confirmed)
-            await eventually(lambda: len(confirmed) > at_restart + 500, within_seconds=20)
-            is_over = True
-            await asyncio.gather(*publishers)
-            await eventually(lambda: confirmed <= received, within_seconds=20)
-            consumer.cancel()
-        assert unknown
-        assert received <= confirmed | unknown
-        await transport.close()

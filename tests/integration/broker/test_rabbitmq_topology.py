@@ -4,15 +4,11 @@ import re
 from dataclasses import replace
 
 import pytest
-from yarl import URL
 
-from libs.common.broker.rabbitmq import connect_rabbitmq
 from libs.common.broker.rabbitmq_message import ADDED_BY_THE_BROKER
 from libs.common.broker.topology import COMMANDS, DEAD, DELIVERY_LIMIT, EVENTS, QUEUES, Queue
-from libs.common.broker.transport import Unroutable
 from tests.support.eventually import eventually
-from tests.support.messages import command_message, event_message, receive_count, settle_count
-from tests.support.rabbitmq import private_node
+from tests.support.messages import command_message, receive_count
 from tests.support.rabbitmq_fixtures import RabbitNamespace
 
 WORK = Queue("work.commands", COMMANDS, ("work.commands",))
@@ -116,36 +112,3 @@ async def test_a_message_delivered_too_often_becomes_a_dead_letter(rabbitmq_name
         assert letter is not None
         assert "delivery_limit" in str(letter.headers)
         await letter.ack()
-
-
-async def test_a_service_without_configure_rights_works_on_a_prepared_broker() -> None:
-    """As the deployed broker has it: its own queue to read, the exchanges to write, nothing to configure but replies."""
-    async with private_node() as node:
-        owner = await connect_rabbitmq(node.url, application="operator", queues=(WORK, OTHER))
-        await node.control("add_user", "reeve_work", "secret-of-work")
-        await node.control(
-            "set_permissions", "reeve_work",
-            r"^gateway\.(replies|live)\..*$",
-            r"^(reeve\.(events|commands|dead)|gateway\.(replies|live)\..*|amq\.default)$",
-            r"^(work\.commands|reeve\.events|gateway\.(replies|live)\..*)$",
-        )  # fmt: skip
-        url = str(URL(node.url).with_user("reeve_work").with_password("secret-of-work"))
-        service = await connect_rabbitmq(url, application="gateway", declare=False, queues=(WORK, OTHER))
-        await service.publish(command_message(WORK))
-        await service.publish(event_message("platform.order.created"))
-        await service.dead_letter(WORK, command_message(WORK), reason="tried")
-        with pytest.raises(Unroutable):
-            await service.publish(event_message("nobody.listens"))
-        async with service.subscribe(WORK) as subscription:
-            (received,) = await settle_count(subscription, 1)
-            assert received.sender == "reeve_work"
-        with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
-            async with service.subscribe(OTHER):
-                pass
-        async with service.replies("gateway.replies.one") as replies, service.listen(("#",)) as live:
-            await service.publish(event_message("nobody.else.listens"))
-            assert len(await live.receive(10)) == 1
-            await service.reply(replace(command_message(WORK), routing_key="gateway.replies.one"))
-            assert len(await replies.receive(10)) == 1
-        await service.close()
-        await owner.close()
