@@ -2,22 +2,20 @@
 
 `REEVE_CRASH_AT=relay.after_publish` (or `name:3`, the third time it is reached) ends the process
 with SIGKILL right there, as a power cut would. Without the variable a crash point is one
-comparison with None.
+look at an empty dictionary.
 """
 
 import os
 import signal
 
 _target, _, _count = os.environ.get("REEVE_CRASH_AT", "").partition(":")
-_armed: str | None = _target or None
-_left = int(_count) if _count.isdigit() else 1
+_left = {_target: int(_count) if _count.isdigit() else 1} if _target else {}
 
 
 def crashpoint(name: str) -> None:
     """Die here by SIGKILL when the environment names this point."""
-    if _armed is None or _armed != name:
+    if not _left or name not in _left:
         return
-    global _left
-    _left -= 1
-    if _left <= 0:
+    _left[name] -= 1
+    if _left[name] <= 0:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -5,14 +5,26 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, TypedDict
 
 import orjson
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
+from pydantic import Field
 
 from libs.common.database.engine import Database
 from libs.common.events.settings import KEY_PATTERN, ConfigType
 from libs.common.identity import Caller
 from libs.common.web.body import StrictRoute
 from libs.common.web.caller import asserted
-from libs.common.web.paging import CursorKey, Page, Paging, Position, counted, decode_cursor, encode_cursor, listing
+from libs.common.web.paging import (
+    CursorKey,
+    Page,
+    PageQuery,
+    Paging,
+    Position,
+    counted,
+    decode_cursor,
+    encode_cursor,
+    listing,
+)
+from libs.common.web.query import query_of
 from services.settings.models.bodies import history_body, public_body, setting_body
 from services.settings.models.errors import SettingNotFound
 from services.settings.store import history, settings
@@ -25,9 +37,18 @@ PUBLIC_SECONDS = 10
 Reader = Annotated[Caller, Depends(asserted("settings:read", audience=AUDIENCE))]
 Anybody = Annotated[Caller, Depends(asserted("public", audience=AUDIENCE))]
 Key = Annotated[str, Path(pattern=KEY_PATTERN)]
-Text = Annotated[str, Query(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
 
 router = APIRouter(prefix="/internal/settings", route_class=StrictRoute)
+
+
+class ListQuery(PageQuery):
+    """The list's filters."""
+
+    category: Text | None = None
+    config_type: ConfigType | None = None
+    is_public: bool | None = None
+    q: Text | None = None
 
 
 class _Bound(TypedDict):
@@ -61,21 +82,14 @@ class _Reading:
 
 @router.get("")
 async def list_settings(
-    request: Request,
-    _: Reader,
-    page: Paging,
-    *,
-    category: Text | None = None,
-    config_type: ConfigType | None = None,
-    is_public: bool | None = None,
-    q: Text | None = None,
+    request: Request, _: Reader, query: Annotated[ListQuery, Depends(query_of(ListQuery))]
 ) -> Response:
     """All settings that fit the filters, by key."""
-    filters = Filters(category, config_type, is_public, q)
-    named = {"category": category, "config_type": config_type, "is_public": is_public, "q": q}
-    reading = _Reading(request, page, resource="settings", filters=named, sort="key")
+    filters = Filters(query.category, query.config_type, query.is_public, query.q)
+    page = query.page()
+    reading = _Reading(request, page, resource="settings", filters=query.named(), sort="key")
     after = str(reading.begin() or "")
-    async with _database(request).reading() as session:
+    async with _database(request).direct() as session:
         found, count = await settings.search(session, filters, after_key=after, skip=page.skip, limit=page.limit + 1)
     bodies = [setting_body(one, _raw, reveals_sensitive=True) for one in found]
     return reading.answer("settings", bodies, count, [one.key for one in found])
@@ -84,7 +98,7 @@ async def list_settings(
 @router.get("/public")
 async def list_public_settings(request: Request, _: Anybody) -> Response:
     """What anybody may know: the public settings and nothing else."""
-    async with _database(request).reading() as session:
+    async with _database(request).direct() as session:
         found = await settings.public(session)
     content = orjson.dumps(_whole("settings", [public_body(one, _raw) for one in found], most=MOST_PUBLIC))
     tag = hashlib.sha256(content).hexdigest()[:32]
@@ -94,7 +108,7 @@ async def list_public_settings(request: Request, _: Anybody) -> Response:
 @router.get("/categories")
 async def list_categories(request: Request, _: Reader) -> Response:
     """The categories that occur, with counts."""
-    async with _database(request).reading() as session:
+    async with _database(request).direct() as session:
         found = await settings.categories(session)
     bodies = [{"category": category, "count": count} for category, count in found]
     return _json(_whole("categories", bodies, most=MOST_CATEGORIES))
@@ -103,7 +117,7 @@ async def list_categories(request: Request, _: Reader) -> Response:
 @router.get("/{key}")
 async def view_setting(request: Request, _: Reader, key: Key) -> Response:
     """One setting, with its version as `ETag`."""
-    async with _database(request).reading() as session:
+    async with _database(request).direct() as session:
         setting = await settings.get(session, key)
     content = orjson.dumps(setting_body(setting, _raw, reveals_sensitive=True))
     return _tagged(request, content, tag=str(setting.version), headers={"Cache-Control": "no-store"})
@@ -115,7 +129,7 @@ async def view_history(request: Request, _: Reader, page: Paging, key: Key) -> R
     reading = _Reading(request, page, resource="setting_history", filters={"key": key}, sort="-version")
     before = reading.begin()
     assert before is None or isinstance(before, int)
-    async with _database(request).reading() as session:
+    async with _database(request).direct() as session:
         found = await history.search(session, key, before_version=before, skip=page.skip, limit=page.limit + 1)
     if found is None:
         raise SettingNotFound(key)

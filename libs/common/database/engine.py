@@ -14,6 +14,7 @@ from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
+from libs.common.database.direct import DirectPool, DirectReading
 from libs.common.database.failures import is_transient, unavailable
 
 Session: TypeAlias = AsyncConnection
@@ -55,6 +56,7 @@ class Database:
             pool_reset_on_return=None,
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        self._direct = DirectPool(self.dedicated, size=pool_size)
 
     def transaction(self) -> AbstractAsyncContextManager[Session]:
         """One transaction, committed when the block ends and rolled back when it raises.
@@ -67,6 +69,10 @@ class Database:
     def reading(self) -> AbstractAsyncContextManager[Session]:
         """A connection without a transaction: every statement stands alone and costs one round trip."""
         return self._connection()
+
+    def direct(self) -> DirectReading:
+        """`reading()` for hot paths: a plain asyncpg connection, which `driver` takes as it is."""
+        return self._direct.take()
 
     async def ping(self) -> None:
         """Return when the database answers within two seconds, else raise `Unavailable`."""
@@ -102,6 +108,7 @@ class Database:
 
     async def close(self) -> None:
         """Close the pool's connections. Dedicated ones are closed by those who asked for them."""
+        await self._direct.close()
         await self._engine.dispose()
 
     @asynccontextmanager
@@ -136,12 +143,14 @@ class Database:
                 raise
 
 
-def driver(session: Session) -> asyncpg.Connection:
+def driver(session: Session | asyncpg.Connection) -> asyncpg.Connection:
     """The asyncpg connection below `session`, in the same transaction: for COPY, arrays and volume.
 
     It takes json and jsonb as JSON text and returns them parsed. Use savepoints through `session.begin_nested()`;
     asyncpg's own `transaction()` refuses here.
     """
+    if not isinstance(session, AsyncConnection):
+        return session
     below = session.sync_connection
     assert below is not None
     connection: Any = below.connection.driver_connection
@@ -161,7 +170,7 @@ async def _rollback(connection: asyncpg.Connection) -> None:
         return
     try:
         await connection.execute("ROLLBACK", timeout=ROLLBACK_SECONDS)
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError):
         connection.terminate()
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
+from fastapi.routing import iter_route_contexts
 from starlette.routing import Match
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from libs.common.assertions import AssertionVerifier
-from libs.common.web.body import StrictRoute
+from libs.common.web.body import StrictRoute, queries_of
 from libs.common.web.errors import Shape
 from libs.common.web.health import Check, probes
 from libs.common.web.middleware import Edge, Limits
@@ -53,8 +54,19 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The description, with our error shape in the place of FastAPI's."""
         if self.openapi_schema is None:
-            self.openapi_schema = with_error_shape(super().openapi())
+            self.openapi_schema = with_error_shape(self._with_queries(super().openapi()))
         return self.openapi_schema
+
+    def _with_queries(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The description with the parameters of `query_of`, which FastAPI knows nothing of."""
+        for context in iter_route_contexts(self.routes):
+            dependant = getattr(context, "dependant", None)
+            parameters = [one for parser in queries_of(dependant) for one in parser.parameters()] if dependant else []
+            for method in context.methods or () if parameters else ():
+                operation = schema["paths"].get(context.path, {}).get(method.lower())
+                if operation is not None:
+                    operation.setdefault("parameters", []).extend(parameters)
+        return schema
 
 
 def allowed_methods(scope: Scope) -> list[str]:

@@ -22,6 +22,7 @@ from starlette.responses import Response
 
 from libs.common.errors import BadRequest, ReeveError
 from libs.common.events.envelope import depth_exceeds
+from libs.common.web.query import QueryOf
 
 MOST_BODY_BYTES = 1024 * 1024
 MOST_DEPTH = 32
@@ -212,6 +213,8 @@ def _query_names(route: Any) -> dict[str, bool]:
         field.alias: field_annotation_is_sequence(field.field_info.annotation)
         for field in _query_fields(route.dependant)
     }
+    for parser in queries_of(route.dependant):
+        known.update(parser.names)
     if "DELETE" in route.methods:
         known.setdefault("confirm", False)
     return known
@@ -222,6 +225,14 @@ def _query_fields(dependant: Dependant) -> Iterator[ModelField]:
     yield from _get_flat_fields_from_params(dependant.query_params)
     for below in dependant.dependencies:
         yield from _query_fields(below)
+
+
+def queries_of(dependant: Dependant) -> Iterator[QueryOf[Any]]:
+    """The parsers of whole query strings among a route's dependencies."""
+    if isinstance(dependant.call, QueryOf):
+        yield dependant.call
+    for below in dependant.dependencies:
+        yield from queries_of(below)
 
 
 def _check_query(request: Request, known: dict[str, bool]) -> None:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, cast
 
 import orjson
 from fastapi import Depends, Query
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.errors import Invalid
 
@@ -46,11 +47,35 @@ async def requested_page(
     ] = None,
 ) -> Page:
     """The page that the query parameters ask for. Raises 422 `use_cursor` past 10,000."""
-    if skip > MOST_SKIP:
-        raise Invalid(f"skip must be at most {MOST_SKIP}, got {skip}; go on with next_cursor", code="use_cursor")
-    if cursor is not None and skip:
+    return _checked(Page(limit, skip, cursor))
+
+
+def _checked(page: Page) -> Page:
+    if page.skip > MOST_SKIP:
+        raise Invalid(f"skip must be at most {MOST_SKIP}, got {page.skip}; go on with next_cursor", code="use_cursor")
+    if page.cursor is not None and page.skip:
         raise Invalid("skip and cursor cannot be combined", code="invalid_cursor")
-    return Page(limit, skip, cursor)
+    return page
+
+
+class PageQuery(BaseModel):
+    """The paging members of a list's query, for a model that adds its filters; used with `query_of`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=MOST_LIMIT, description="How many items at most.")] = 50
+    skip: Annotated[int, Field(ge=0, description="How many items to leave out; at most 10,000.")] = 0
+    cursor: Annotated[
+        str | None, Field(max_length=_MOST_CURSOR_CHARACTERS, description="`next_cursor` of the page before.")
+    ] = None
+
+    def page(self) -> Page:
+        """The page asked for. Raises 422 `use_cursor` past 10,000."""
+        return _checked(Page(self.limit, self.skip, self.cursor))
+
+    def named(self) -> dict[str, Any]:
+        """The filters that were given, for a cursor to be bound to."""
+        return self.model_dump(mode="json", exclude={"limit", "skip", "cursor"}, exclude_none=True)
 
 
 Paging = Annotated[Page, Depends(requested_page)]

@@ -3,9 +3,10 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common.identity import Caller
+from libs.common.web.query import query_of
 from services.gateway.access.guard import requires
 from services.gateway.features.audit.schemas import AuditRangeQuery, SearchAuditQuery
 from services.gateway.features.route import AdminRoute
@@ -22,7 +23,7 @@ MayListTargets = Annotated[Caller, Depends(requires("audit:read", action="list_a
 
 @router.get("/logs")
 async def search_audit_logs(
-    request: Request, caller: MaySearch, query: Annotated[SearchAuditQuery, Query()]
+    request: Request, caller: MaySearch, query: Annotated[SearchAuditQuery, Depends(query_of(SearchAuditQuery))]
 ) -> Response:
     """Search the log, newest first. The list member is `logs`; `next_cursor` pages through all of it."""
     return await forward(request, caller, service="audit", path="/internal/audit/logs")
@@ -35,7 +36,9 @@ async def view_audit_log(request: Request, caller: MayRead, entry_id: UUID) -> R
 
 
 @router.get("/stats")
-async def view_audit_stats(request: Request, caller: MayCount, query: Annotated[AuditRangeQuery, Query()]) -> Response:
+async def view_audit_stats(
+    request: Request, caller: MayCount, query: Annotated[AuditRangeQuery, Depends(query_of(AuditRangeQuery))]
+) -> Response:
     """Counts per action, administrator, target type, outcome and day for a range."""
     return await forward(request, caller, service="audit", path="/internal/audit/stats")
 

@@ -3,13 +3,14 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common.broker.topology import NOTIFICATIONS_COMMANDS
 from libs.common.events.catalog import CommandData
 from libs.common.events.notifications import RaiseAlert, ResolveAlert
 from libs.common.identity import Caller
 from libs.common.ids import new_id
+from libs.common.web.query import query_of
 from services.gateway.access.guard import requires
 from services.gateway.features.notifications.schemas import ListAlertsQuery, RaiseAlertRequest, ResolveAlertRequest
 from services.gateway.features.operations.commands import Operations
@@ -29,7 +30,9 @@ MayResolve = Annotated[Caller, Depends(requires("alerts:write", action="resolve_
 
 
 @router.get("")
-async def list_alerts(request: Request, caller: MayList, query: Annotated[ListAlertsQuery, Query()]) -> Response:
+async def list_alerts(
+    request: Request, caller: MayList, query: Annotated[ListAlertsQuery, Depends(query_of(ListAlertsQuery))]
+) -> Response:
     """Newest first. The list member is `alerts`."""
     return await forward(request, caller, service=SERVICE, path="/internal/notifications/alerts")
 

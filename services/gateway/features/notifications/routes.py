@@ -3,7 +3,7 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common.broker.topology import NOTIFICATIONS_COMMANDS
 from libs.common.events.catalog import CommandData
@@ -16,6 +16,7 @@ from libs.common.events.notifications import (
 )
 from libs.common.identity import Caller
 from libs.common.ids import new_id
+from libs.common.web.query import query_of
 from services.gateway.access.guard import requires
 from services.gateway.features.notifications.alerts import router as alerts_router
 from services.gateway.features.notifications.schemas import (
@@ -50,7 +51,9 @@ MayDelete = Annotated[Caller, _may("write", "delete_notification", TARGET)]
 
 @router.get("")
 async def list_notifications(
-    request: Request, caller: MayList, query: Annotated[ListNotificationsQuery, Query()]
+    request: Request,
+    caller: MayList,
+    query: Annotated[ListNotificationsQuery, Depends(query_of(ListNotificationsQuery))],
 ) -> Response:
     """Newest first, as the caller has read them. The list member is `notifications`, beside `unread_count`."""
     return await forward(request, caller, service=SERVICE, path="/internal/notifications")
@@ -65,7 +68,7 @@ async def create_notification(request: Request, caller: MayCreate, body: CreateN
 
 @router.get("/recent")
 async def list_recent_notifications(
-    request: Request, caller: MayGlance, query: Annotated[RecentQuery, Query()]
+    request: Request, caller: MayGlance, query: Annotated[RecentQuery, Depends(query_of(RecentQuery))]
 ) -> Response:
     """The newest unread ones, for a header's bell."""
     return await forward(request, caller, service=SERVICE, path="/internal/notifications/recent")

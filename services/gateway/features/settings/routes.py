@@ -8,6 +8,7 @@ from libs.common.broker.topology import SETTINGS_COMMANDS
 from libs.common.events.catalog import CommandData
 from libs.common.events.settings import KEY_PATTERN
 from libs.common.identity import Caller
+from libs.common.web.query import query_of
 from services.gateway.access.guard import public, requires
 from services.gateway.features.operations.commands import Operations
 from services.gateway.features.preconditions import expected_version, require_confirmation
@@ -47,7 +48,9 @@ Anyone = Annotated[Caller, Depends(public(action="list_public_settings"))]
 
 
 @router.get("")
-async def list_settings(request: Request, caller: MayList, query: Annotated[ListSettingsQuery, Query()]) -> Response:
+async def list_settings(
+    request: Request, caller: MayList, query: Annotated[ListSettingsQuery, Depends(query_of(ListSettingsQuery))]
+) -> Response:
     """All settings, by key. The list member is `settings`."""
     return await forward(request, caller, service="settings", path="/internal/settings")
 
@@ -96,7 +99,7 @@ async def delete_setting(
 
 @router.get("/{key}/history")
 async def view_setting_history(
-    request: Request, caller: MayReadHistory, key: Key, query: Annotated[ListQuery, Query()]
+    request: Request, caller: MayReadHistory, key: Key, query: Annotated[ListQuery, Depends(query_of(ListQuery))]
 ) -> Response:
     """Every version of the setting, newest first. The list member is `history`."""
     return await forward(request, caller, service="settings", path=f"/internal/settings/{key}/history")
