@@ -17,6 +17,14 @@ TRANSIENT_STATES = {
     "25P04",  # transaction timeout
     "25006",  # read-only: the server behind the address is not the primary any more
 }
+TRANSIENT_KINDS = (
+    ConnectionError,
+    TimeoutError,
+    socket.gaierror,
+    asyncpg.InvalidCachedStatementError,
+    # A statement met the server's farewell on its way: asyncpg cannot place it, and the connection is done for.
+    asyncpg.InternalClientError,
+)
 TRANSIENT_CLASSES = {
     "08",  # connection
     "53",  # out of disk, memory or connections
@@ -41,7 +49,7 @@ def unavailable(error: BaseException) -> Unavailable:
 
 def _is_transient_cause(error: BaseException) -> bool:
     for cause in (error, error.__cause__):
-        if isinstance(cause, ConnectionError | TimeoutError | socket.gaierror | asyncpg.InvalidCachedStatementError):
+        if isinstance(cause, TRANSIENT_KINDS):
             return True
         if isinstance(cause, asyncpg.InterfaceError) and "closed" in str(cause):
             return True

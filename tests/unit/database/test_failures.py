@@ -20,6 +20,7 @@ TRANSIENT = [
     asyncpg.ConnectionDoesNotExistError("x"),
     asyncpg.ReadOnlySQLTransactionError("x"),
     asyncpg.InterfaceError("connection is closed"),
+    asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
     ConnectionRefusedError(),
     TimeoutError(),
     PoolTimeout(),
