@@ -6,6 +6,7 @@ letters with its reason, alone, while its neighbours are applied.
 """
 
 import asyncio
+import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +21,16 @@ from libs.common.database.engine import Database, Session, is_transient
 from libs.common.database.inbox import Arrival
 from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
 from libs.common.delivery.senders import RegisteredClient, producer_of, refusal
+from libs.common.errors import Unavailable
 from libs.common.events.catalog import Catalog
 from libs.common.events.envelope import MOST_EVENT_BYTES, STRUCTURED, Event, MalformedEvent, decode_message, encode
 from libs.common.ids import new_id
 
 PREFETCH = 64
+PRUNE_SECONDS = 600.0
+MOST_INBOX_ROWS = 100_000
+INBOX_DAYS = 14
+"""How much of the inbox is kept beyond the watermarks: holes of partial streams, and messages that nobody numbers."""
 TRIES = 5
 """Tries of an event whose failure is of no known kind, before it becomes a dead letter."""
 CLIENT_REGISTERED = "reeve.client.registered.v1"
@@ -92,6 +98,7 @@ class Subscriber:
         self._catalog = catalog
         self._seeds = tuple(clients)
         self._clients: dict[str, RegisteredClient] | None = None
+        self._pruned = 0.0
 
     async def run(self) -> None:
         """Consume until cancelled; a broken broker or database is waited for."""
@@ -114,6 +121,7 @@ class Subscriber:
         await self._apply(arrived, parked)
         crashpoint("cons.before_ack")
         await subscription.settle(deliveries)
+        await self._prune()
 
     async def _open(self, delivery: Delivery, parked: list[_Parked]) -> list[Arrived]:
         """The acceptable events of one message; everything else is parked."""
@@ -146,6 +154,14 @@ class Subscriber:
             return None
         misfit = self._catalog.check(event)
         return f"invalid_event: {misfit}" if misfit else None
+
+    async def _prune(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now - self._pruned >= PRUNE_SECONDS:
+            self._pruned = now
+            with contextlib.suppress(Unavailable):
+                async with self._database.transaction() as session:
+                    await inbox.prune(session, most_rows=MOST_INBOX_ROWS, older_than_days=INBOX_DAYS)
 
     async def _known_clients(self) -> dict[str, RegisteredClient]:
         if self._clients is None:
