@@ -20,6 +20,7 @@ SHARES = {
         "tokens.key",
         "tokens.key.pub",
         "gateway.cursors",
+        "gateway.idempotency",
         "settings.key.pub",
     ),
     "audit": ("gateway.key.pub", "audit.cursors"),

@@ -14,7 +14,14 @@ from libs.common.database.migrate import migrate
 from libs.common.errors import ConfigError
 from libs.common.keys import load_or_create_ed25519, load_or_create_secret, load_or_create_x25519
 
-SECRET_FILES = ("gateway.cursors", "audit.cursors", "settings.cursors", "notifications.cursors", "settings.kek")
+SECRET_FILES = (
+    "gateway.cursors",
+    "gateway.idempotency",
+    "audit.cursors",
+    "settings.cursors",
+    "notifications.cursors",
+    "settings.kek",
+)
 
 
 class Passwords(Settings):

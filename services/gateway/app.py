@@ -22,6 +22,7 @@ from libs.common.web.service import Service
 from services.gateway.access.guard import install
 from services.gateway.access.limits import new_limits
 from services.gateway.access.passwords import Passwords
+from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl, Rules
 from services.gateway.access.tokens import Tokens
 from services.gateway.config import Config
@@ -31,7 +32,7 @@ from services.gateway.features.clients.commands import register_configured
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.events.routes import admin_router as catalog_router
 from services.gateway.features.events.routes import router as events_router
-from services.gateway.features.events.senders import Senders
+from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
@@ -47,7 +48,6 @@ from services.gateway.features.system.health import HealthBoard
 from services.gateway.features.system.routes import router as system_router
 from services.gateway.features.users.commands import ensure_first_admin
 from services.gateway.features.users.routes import router as users_router
-from services.gateway.idempotency import IdempotencyKeys
 from services.gateway.journal import Journal
 from services.gateway.recorder import Recorder
 from services.gateway.store import write_units
@@ -100,7 +100,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     journal = Journal(GroupCommit(database, write_units))
     client = CommandClient(transport)
     senders = Senders(database)
-    idempotency = IdempotencyKeys(database)
+    idempotency = IdempotencyKeys(database, load_or_create_secret(config.keys / "gateway.idempotency"))
     hub = Hub(transport)
     access_events = AccessEvents(access, senders, hub)
     hub.heed(TYPES, access_events.apply, access_events.forget_all)

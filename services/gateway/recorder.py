@@ -13,7 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.identity import Caller, Origin
 from libs.common.web.errors import problem_of
-from services.gateway.idempotency import IdempotencyKeys, Replay
+from services.gateway.features.idempotency.commands import IdempotencyKeys
+from services.gateway.features.idempotency.models import Replay
 from services.gateway.journal import Journal, request_event
 
 ADMIN_PREFIX = "/api/v1/admin/"

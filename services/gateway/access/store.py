@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select, update
 
 from libs.common.database.engine import Session
+from libs.common.delivery.senders import RegisteredClient
 from services.gateway.tables import clients, sessions, users
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -60,3 +61,9 @@ async def find_client_scopes(session: Session, client_id: str) -> tuple[str, ...
     found = await session.execute(select(clients.c.scopes).where(clients.c.client_id == client_id))
     row = found.one_or_none()
     return tuple(row.scopes) if row is not None else None
+
+
+async def load_senders(session: Session) -> dict[str, RegisteredClient]:
+    """Every registered client by its id: the source it speaks for and the types it may send."""
+    rows = await session.execute(select(clients.c.client_id, clients.c.source, clients.c.event_types))
+    return {row.client_id: RegisteredClient(row.client_id, row.source, tuple(row.event_types)) for row in rows}

@@ -9,6 +9,7 @@ from starlette.types import Message
 
 from libs.common.identity import Caller
 from services.gateway.access.guard import GuardedRoute, Handler, guard_of
+from services.gateway.features.idempotency.commands import IdempotencyKeys
 
 
 class AdminRoute(GuardedRoute):
@@ -22,11 +23,15 @@ class AdminRoute(GuardedRoute):
             return handler
 
         async def keyed(request: Request) -> Response:
-            if "idempotency-key" not in request.headers:
+            offered = request.headers.get("idempotency-key")
+            if offered is None:
                 return await handler(request)
             caller: Caller = await guard(request)
-            await request.app.state.idempotency.begin(request, caller.actor.id)
-            return await handler(_again(request, await request.body()))
+            keys: IdempotencyKeys = request.app.state.idempotency
+            body = await request.body()
+            line = f"{request.method} {request.url.path}?{request.url.query}\n".encode()
+            request.state.idempotency = await keys.begin(offered, caller_id=caller.actor.id, request=line + body)
+            return await handler(_again(request, body))
 
         return keyed
 

@@ -3,8 +3,8 @@
 from libs.common.events import users
 from libs.common.events.envelope import Event
 from libs.common.identity import Actor
+from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl
-from services.gateway.features.events.senders import Senders
 from services.gateway.stream.hub import Hub
 
 TYPES = frozenset(

@@ -18,13 +18,13 @@ from libs.common.identity import Caller
 from libs.common.ids import new_id
 from libs.common.web.query import query_of
 from services.gateway.access.guard import requires
-from services.gateway.features.notifications.alerts import router as alerts_router
+from services.gateway.features.alerts.routes import router as alerts_router
+from services.gateway.features.answers import run_command
 from services.gateway.features.notifications.schemas import (
     CreateNotificationRequest,
     ListNotificationsQuery,
     RecentQuery,
 )
-from services.gateway.features.operations.commands import Operations
 from services.gateway.features.route import AdminRoute
 from services.gateway.upstream.forward import forward
 
@@ -42,6 +42,7 @@ def _may(verb: str, action: str, target: str | None = None) -> object:
 MayList = Annotated[Caller, _may("read", "list_notifications")]
 MayGlance = Annotated[Caller, _may("read", "list_recent_notifications")]
 MayCount = Annotated[Caller, _may("read", "count_unread_notifications")]
+MayView = Annotated[Caller, _may("read", "view_notification", TARGET)]
 MayCreate = Annotated[Caller, _may("write", "create_notification")]
 MayRead = Annotated[Caller, _may("write", "read_notification", TARGET)]
 MayUnread = Annotated[Caller, _may("write", "unread_notification", TARGET)]
@@ -86,6 +87,12 @@ async def read_all_notifications(request: Request, caller: MayReadAll) -> Respon
     return await _run(request, caller, ReadAllNotifications(origin=caller.origin), subject=f"user/{caller.actor.id}")
 
 
+@router.get("/{notification_id}")
+async def view_notification(request: Request, caller: MayView, notification_id: UUID) -> Response:
+    """One notification, as the caller has read it."""
+    return await forward(request, caller, service=SERVICE, path=f"/internal/notifications/{notification_id}")
+
+
 @router.put("/{notification_id}/read")
 async def read_notification(request: Request, caller: MayRead, notification_id: UUID) -> Response:
     """The caller has read this one."""
@@ -108,5 +115,4 @@ async def delete_notification(request: Request, caller: MayDelete, notification_
 
 
 async def _run(request: Request, caller: Caller, command: CommandData, *, subject: str) -> Response:
-    operations: Operations = request.app.state.operations
-    return await operations.run(request, caller, command, subject=subject, queue=NOTIFICATIONS_COMMANDS)
+    return await run_command(request, caller, command, subject=subject, queue=NOTIFICATIONS_COMMANDS)

@@ -6,13 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.events.notification_fields import (
     ActionUrl,
-    Affected,
-    AlertSeverity,
-    AlertType,
-    Fingerprint,
-    Labels,
     Metadata,
-    Notes,
     NotificationType,
     Priority,
     Text,
@@ -28,15 +22,6 @@ class ListNotificationsQuery(ListQuery):
     type: NotificationType | None = None
     is_read: bool | None = None
     action_required: bool | None = None
-
-
-class ListAlertsQuery(ListQuery):
-    """Filters of the list."""
-
-    alert_type: AlertType | None = None
-    severity: AlertSeverity | None = None
-    is_resolved: bool | None = None
-    fingerprint: Fingerprint | None = None
 
 
 class RecentQuery(BaseModel):
@@ -61,22 +46,3 @@ class CreateNotificationRequest(_Body):
     action_required: bool = False
     action_url: ActionUrl | None = None
     notification_metadata: Metadata = {}
-
-
-class RaiseAlertRequest(_Body):
-    """An alert. Without a fingerprint it is computed from type, title, what is affected, and labels."""
-
-    alert_type: AlertType
-    severity: AlertSeverity = "warning"
-    title: Title
-    description: Text = ""
-    affected_stores: Affected = []
-    affected_systems: Affected = []
-    fingerprint: Fingerprint | None = None
-    labels: Labels = {}
-
-
-class ResolveAlertRequest(_Body):
-    """What was done about it."""
-
-    resolution_notes: Notes | None = None

@@ -10,7 +10,7 @@ from libs.common.events.settings import KEY_PATTERN
 from libs.common.identity import Caller
 from libs.common.web.query import query_of
 from services.gateway.access.guard import public, requires
-from services.gateway.features.operations.commands import Operations
+from services.gateway.features.answers import run_command
 from services.gateway.features.preconditions import expected_version, require_confirmation
 from services.gateway.features.route import AdminRoute
 from services.gateway.features.schemas import ListQuery
@@ -125,5 +125,4 @@ def _commands(request: Request) -> SettingCommands:
 
 
 async def _run(request: Request, caller: Caller, command: CommandData, *, key: str) -> Response:
-    operations: Operations = request.app.state.operations
-    return await operations.run(request, caller, command, subject=f"setting/{key}", queue=SETTINGS_COMMANDS)
+    return await run_command(request, caller, command, subject=f"setting/{key}", queue=SETTINGS_COMMANDS)

@@ -1,4 +1,4 @@
-"""Idempotency keys: one row per caller and key, good for 24 hours."""
+"""Idempotency keys: one row per caller and key, good for 24 hours. The body is encrypted before it comes here."""
 
 from dataclasses import dataclass
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from libs.common.database.engine import Database
 from libs.common.delivery.senders import RegisteredClient
+from services.gateway.access import store
 from services.gateway.access.cache import ShortCache
-from services.gateway.features.events import store
 
 CACHE_SECONDS = 5.0
 _ALL = "all"

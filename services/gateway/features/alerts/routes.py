@@ -12,8 +12,8 @@ from libs.common.identity import Caller
 from libs.common.ids import new_id
 from libs.common.web.query import query_of
 from services.gateway.access.guard import requires
-from services.gateway.features.notifications.schemas import ListAlertsQuery, RaiseAlertRequest, ResolveAlertRequest
-from services.gateway.features.operations.commands import Operations
+from services.gateway.features.alerts.schemas import ListAlertsQuery, RaiseAlertRequest, ResolveAlertRequest
+from services.gateway.features.answers import run_command
 from services.gateway.features.route import AdminRoute
 from services.gateway.upstream.forward import forward
 
@@ -65,5 +65,4 @@ async def resolve_alert(request: Request, caller: MayResolve, alert_id: UUID, bo
 
 
 async def _run(request: Request, caller: Caller, command: CommandData, *, subject: str) -> Response:
-    operations: Operations = request.app.state.operations
-    return await operations.run(request, caller, command, subject=subject, queue=NOTIFICATIONS_COMMANDS)
+    return await run_command(request, caller, command, subject=subject, queue=NOTIFICATIONS_COMMANDS)

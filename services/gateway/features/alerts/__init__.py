@@ -1,0 +1,1 @@
+"""Alerts, as the gateway fronts them."""

@@ -1,0 +1,1 @@
+"""`Idempotency-Key`: a POST that is repeated has one effect and one answer."""
