@@ -1,0 +1,1 @@
+"""Tests of what every file of the project has in common."""

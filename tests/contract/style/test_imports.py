@@ -1,0 +1,102 @@
+"""The import contracts hold, and each of them fails when it is broken on purpose."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+LINT = Path(sys.executable).with_name("lint-imports")
+
+PLANTED = [
+    pytest.param("services/audit/utils.py", "", "The rooms of the audit service", id="stray room of a service"),
+    pytest.param("services/gateway/helpers.py", "", "The rooms of the gateway", id="stray room of the gateway"),
+    pytest.param("services/gateway/features/users/utils.py", "", "The rooms of a feature", id="stray room of a feature"),
+    pytest.param(
+        "services/gateway/features/common.py", "", "The gateway's features, and which of them build on others",
+        id="stray file beside the features",
+    ),
+    pytest.param("libs/common/utils.py", "", "The layers of the shared library", id="stray file of the library"),
+    pytest.param("services/billing/__init__.py", "", "No service knows another", id="a service nobody listed"),
+    pytest.param(
+        "libs/common/ids.py", "import services.audit.models\n", "The shared library knows no service",
+        id="library to service",
+    ),
+    pytest.param(
+        "services/audit/store/entries.py", "import services.settings.models.kinds\n", "No service knows another",
+        id="service to service",
+    ),
+    pytest.param(
+        "libs/common/broker/routing.py", "import libs.common.database.engine\n", "The layers of the shared library",
+        id="broker to database",
+    ),
+    pytest.param(
+        "services/settings/store/history.py", "import services.settings.routes\n",
+        "The rooms of the settings service", id="store to routes",
+    ),
+    pytest.param(
+        "services/notifications/rules.py", "import services.notifications.config\n",
+        "The rooms of the notifications service", id="configuration read below the app",
+    ),
+    pytest.param(
+        "services/gateway/access/tokens.py", "import services.gateway.access.guard\n", "The gateway's access control",
+        id="tokens to guard",
+    ),
+    pytest.param(
+        "services/gateway/stream/ring.py", "import services.gateway.stream.hub\n", "The gateway's live updates",
+        id="ring to hub",
+    ),
+    pytest.param(
+        "services/gateway/upstream/client.py", "import services.gateway.upstream.http\n",
+        "The gateway's reads of the services behind it", id="client to carrier",
+    ),
+    pytest.param(
+        "services/settings/commands/writes.py", "import fastapi\n",
+        "HTTP is known to web, apps, routes and the doors before them", id="HTTP in a decision",
+    ),
+    pytest.param(
+        "services/audit/routes.py", "import aio_pika\n", "RabbitMQ is known to the broker's room alone",
+        id="RabbitMQ in a route",
+    ),
+    pytest.param(
+        "services/gateway/features/users/routes.py", "import sqlalchemy\n",
+        "SQL is known to stores, tables, migrations and the database's room", id="SQL in a route",
+    ),
+]  # fmt: skip
+
+
+def _lint(folder: Path, *contracts: str) -> subprocess.CompletedProcess[str]:
+    chosen = [argument for name in contracts for argument in ("--contract", name)]
+    return subprocess.run(
+        [str(LINT), "--no-cache", "--no-logo", *chosen],
+        cwd=folder, env={"PYTHONPATH": str(folder), "PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
+        capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """The sources, to be broken."""
+    leave_out = shutil.ignore_patterns("__pycache__", "*.pyc")
+    for name in ("libs", "services"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=leave_out)
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    return tmp_path
+
+
+def test_the_contracts_hold() -> None:
+    done = _lint(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("path", "line", "contract"), PLANTED)
+def test_a_planted_breach_breaks_its_contract(copied: Path, path: str, line: str, contract: str) -> None:
+    file = copied / path
+    file.parent.mkdir(exist_ok=True)
+    before = file.read_text(encoding="utf-8") if file.exists() else '"""Planted."""\n'
+    file.write_text(f"{before}\n{line}", encoding="utf-8")
+    done = _lint(copied)
+    assert done.returncode == 1, done.stdout
+    assert f"{contract} BROKEN" in done.stdout
