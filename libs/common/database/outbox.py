@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from libs.common.broker.topology import EVENTS, Queue
+from libs.common.broker.topology import COMMANDS, EVENTS, Queue
 from libs.common.database.engine import Session, driver
 from libs.common.events.envelope import Event, encode
 
@@ -17,14 +17,17 @@ EVENTS_STREAM = "events"
 """The stream of everything on the events exchange; a command's stream is its queue's name."""
 MOST_COUNTED = 10_001
 
-_INSERT = """
+URGENT = "urgent"
+"""What a notification says when somebody waits for one of the rows: a command among them."""
+
+_INSERT = f"""
     WITH added AS (
         INSERT INTO outbox (event_id, exchange, routing_key, stream, type, subject, body, correlation_id, reply_to)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
                              $8::text[], $9::text[])
     )
-    SELECT pg_notify('outbox_' || current_schema(), '')
-"""
+    SELECT pg_notify('outbox_' || current_schema(), CASE WHEN '{COMMANDS}' = ANY($2::text[]) THEN '{URGENT}' ELSE '' END)
+"""  # noqa: S608 - only constants
 _COLUMNS = (
     "event_id, exchange, routing_key, type, subject, body, correlation_id, reply_to, position, stream, producer_seq"
 )

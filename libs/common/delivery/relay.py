@@ -27,9 +27,10 @@ from libs.common.delivery.packing import Pack, packs, to_message
 MOST_IN_FLIGHT = 2_000
 """Rows published and not yet confirmed; the relay claims no more until some have landed."""
 CLAIM = 500
-PACE_SECONDS = 0.004
-"""The least time between two claims of few rows: a steady stream is taken in larger claims, an idle outbox at once."""
-FEW = 100
+PACE_SECONDS = 0.015
+"""The least time between two claims of few events: a steady stream is taken in larger claims, an idle outbox at once.
+A command among them, which somebody waits for, ends the pause."""
+FEW = 200
 SAMPLE_SECONDS = 5.0
 """How often the backlog is measured for the metrics."""
 POLL_SECONDS = 1.0
@@ -57,6 +58,7 @@ class Relay:
         self._transport = transport
         self._producer = producer
         self._wake = asyncio.Event()
+        self._urgent = asyncio.Event()
         self._notified = True
         self._sampled = 0.0
         self._next_claim = 0.0
@@ -187,8 +189,11 @@ class Relay:
 
     async def _pace(self) -> None:
         early = self._next_claim - asyncio.get_running_loop().time()
-        if early > 0:
-            await asyncio.sleep(early)
+        if early > 0 and not self._urgent.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(early):
+                    await self._urgent.wait()
+        self._urgent.clear()
 
     async def _sample(self, connection: asyncpg.Connection) -> None:
         now = asyncio.get_running_loop().time()
@@ -222,8 +227,10 @@ class Relay:
             return False
         return True
 
-    def _on_notify(self, *_: object) -> None:
+    def _on_notify(self, _connection: object, _pid: int, _channel: str, payload: object) -> None:
         self._notified = True
+        if payload == outbox.URGENT:
+            self._urgent.set()
         self._wake.set()
 
 

@@ -30,6 +30,8 @@ PREFETCH = 64
 PRUNE_SECONDS = 600.0
 MOST_INBOX_ROWS = 100_000
 INBOX_DAYS = 14
+MOST_DEAD_LETTERS = 100_000
+DEAD_LETTER_DAYS = 90
 """How much of the inbox is kept beyond the watermarks: holes of partial streams, and messages that nobody numbers."""
 TRIES = 5
 """Tries of an event whose failure is of no known kind, before it becomes a dead letter."""
@@ -162,6 +164,7 @@ class Subscriber:
             with contextlib.suppress(Unavailable):
                 async with self._database.transaction() as session:
                     await inbox.prune(session, most_rows=MOST_INBOX_ROWS, older_than_days=INBOX_DAYS)
+                    await dead_letters.prune(session, most_rows=MOST_DEAD_LETTERS, older_than_days=DEAD_LETTER_DAYS)
 
     async def _known_clients(self) -> dict[str, RegisteredClient]:
         if self._clients is None:

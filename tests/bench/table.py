@@ -1,0 +1,103 @@
+"""The table of figures: what was measured, beside what it is compared with and what was aimed at."""
+
+from collections.abc import Iterator
+from typing import Any
+
+Row = tuple[str, str, str, str]
+HEAD: Row = ("what", "measured", "beside", "aim")
+
+
+def rows_of(figures: dict[str, Any]) -> list[Row]:
+    """One row a figure."""
+    return list(_rows(figures))
+
+
+def _rows(figures: dict[str, Any]) -> Iterator[Row]:
+    if "permission_check" in figures:
+        check = figures["permission_check"]
+        yield (
+            "permission check, held by name",
+            f"{check['admin_us']} us",
+            f"through * {check['super_admin_us']} us",
+            "",
+        )
+    if "internal_clients" in figures:
+        clients = figures["internal_clients"]
+        yield (
+            "internal read, one at a time: in-process ASGI", f"{clients['in_process_asgi_us']} us",
+            f"aiohttp {clients['aiohttp_us']} us, httpx {clients['httpx_us']} us", "",
+        )  # fmt: skip
+    for name in ("rabbitmq", "embedded"):
+        if f"platform_{name}" in figures:
+            yield from _platform(name, figures[f"platform_{name}"])
+    if "audit" in figures:
+        yield from _audit(figures["audit"])
+    for name, relay in figures.get("relay", {}).items():
+        yield (
+            f"relay, {name.replace('_', ' ')}", f"{relay['relay_per_second']} rows/s",
+            f"publisher alone {relay['publisher_per_second']}/s, ratio {relay['ratio']}", "",
+        )  # fmt: skip
+    if "broker" in figures:
+        broker = figures["broker"]
+        yield (
+            "publish, 500 in flight",
+            f"{broker['rabbitmq_publish']:.0f}/s",
+            f"aio-pika alone {broker['aio_pika_publish']:.0f}/s",
+            "",
+        )
+        yield (
+            "consume and settle",
+            f"{broker['rabbitmq_consume']:.0f}/s",
+            f"aio-pika alone {broker['aio_pika_consume']:.0f}/s",
+            "",
+        )
+
+
+def _platform(name: str, found: dict[str, Any]) -> Iterator[Row]:
+    for connections in ("1", "16", "64"):
+        read = found["reads"][connections]
+        ours, bare = read["reeve"], read["bare_fastapi"]
+        yield (
+            f"[{name}] GET settings, {connections} connections", f"{ours['per_second']}/s, p50 {ours['p50_ms']} p99 {ours['p99_ms']} ms",
+            f"bare FastAPI {bare['per_second']}/s, p50 {bare['p50_ms']} p99 {bare['p99_ms']} ms, ratio {read['throughput_ratio']}",
+            ">= 1500/s" if connections != "1" else "",
+        )  # fmt: skip
+    writes = found["writes"]
+    closed = writes["closed_16"]
+    yield (
+        f"[{name}] PUT setting, 16 connections",
+        f"{closed['per_second']}/s, p50 {closed['p50_ms']} p99 {closed['p99_ms']} ms",
+        "",
+        ">= 500/s",
+    )
+    for rate in ("50", "200"):
+        paced = writes[f"paced_{rate}"]
+        yield (f"[{name}] PUT setting at {rate}/s", f"p50 {paced['p50_ms']} p99 {paced['p99_ms']} ms", "", "")
+    latency = found["latency"]
+    for what in ("audit", "stream"):
+        one = latency[what]
+        yield (
+            f"[{name}] commit to {what} at {latency['writes_per_second']}/s", f"p50 {one.get('p50_ms')} p99 {one.get('p99_ms')} ms",
+            f"{one['count']} of {latency['expected']}", "p99 < 50 ms",
+        )  # fmt: skip
+
+
+def _audit(found: dict[str, Any]) -> Iterator[Row]:
+    copied = found["copy_per_second"]
+    for name, aim in (("single", ">= 8000/s"), ("packed", ">= 20000/s and 0.35 of COPY")):
+        one = found[f"{name}_per_second"]
+        yield (
+            f"audit from RabbitMQ, {name}",
+            f"{one:.0f} events/s",
+            f"COPY of the same rows {copied:.0f}/s, ratio {one / copied:.2f}",
+            aim,
+        )
+
+
+def text_table(machine: dict[str, Any], rows: list[Row]) -> str:
+    """The table in plain text."""
+    widths = [max(len(row[place]) for row in (HEAD, *rows)) for place in range(4)]
+    lines = [f"{name}: {value}" for name, value in machine.items()] + [""]
+    for row in (HEAD, tuple("-" * width for width in widths), *rows):
+        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+    return "\n".join(lines) + "\n"
