@@ -61,7 +61,7 @@ async def run() -> None:
             progress.update("Connecting to the broker ...")
             transport = await open_transport(config, "platform")
             progress.update("Starting the services ...")
-            services = _services(urls, transport)
+            services = build_services(urls, transport)
             await settings.prepare(services[1])
             generated = await gateway.prepare(services[-1], gateway_config)
         await run_services(
@@ -80,7 +80,7 @@ async def _started(postgres: EmbeddedPostgres | None) -> str:
     return await postgres.start()
 
 
-def _services(urls: Mapping[str, str], transport: Transport) -> list[Service]:
+def build_services(urls: Mapping[str, str], transport: Transport) -> list[Service]:
     """The four services on one transport; the gateway comes last and reads the others in this process."""
     audit_config = _of(AuditConfig, urls["audit"])
     settings_config = _of(SettingsConfig, urls["settings"])

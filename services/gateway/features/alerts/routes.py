@@ -12,9 +12,18 @@ from libs.common.identity import Caller
 from libs.common.ids import new_id
 from libs.common.web.query import query_of
 from services.gateway.access.guard import requires
-from services.gateway.features.alerts.schemas import ListAlertsQuery, RaiseAlertRequest, ResolveAlertRequest
+from services.gateway.features.alerts.schemas import (
+    AlertDetailResponse,
+    AlertResponse,
+    AlertsResponse,
+    AlertStatsResponse,
+    ListAlertsQuery,
+    RaiseAlertRequest,
+    ResolveAlertRequest,
+)
 from services.gateway.features.answers import run_command
 from services.gateway.features.route import AdminRoute
+from services.gateway.features.schemas import answers, outcomes
 from services.gateway.upstream.forward import forward
 
 router = APIRouter(prefix="/alerts", tags=["alerts"], route_class=AdminRoute)
@@ -29,7 +38,7 @@ MayRaise = Annotated[Caller, Depends(requires("alerts:write", action="raise_aler
 MayResolve = Annotated[Caller, Depends(requires("alerts:write", action="resolve_alert", target=TARGET))]
 
 
-@router.get("")
+@router.get("", responses=answers(AlertsResponse))
 async def list_alerts(
     request: Request, caller: MayList, query: Annotated[ListAlertsQuery, Depends(query_of(ListAlertsQuery))]
 ) -> Response:
@@ -37,7 +46,7 @@ async def list_alerts(
     return await forward(request, caller, service=SERVICE, path="/internal/notifications/alerts")
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=outcomes(AlertResponse, 200, 201))
 async def raise_alert(request: Request, caller: MayRaise, body: RaiseAlertRequest) -> Response:
     """201 for a new alert; 200 and the same id when an unresolved one has this fingerprint."""
     command = RaiseAlert(**body.model_dump(), origin=caller.origin)
@@ -45,19 +54,19 @@ async def raise_alert(request: Request, caller: MayRaise, body: RaiseAlertReques
     return await _run(request, caller, command, subject=subject)
 
 
-@router.get("/stats")
+@router.get("/stats", responses=answers(AlertStatsResponse))
 async def view_alert_stats(request: Request, caller: MayCount) -> Response:
     """Total, active, critical, resolved today, and counts by type and severity."""
     return await forward(request, caller, service=SERVICE, path="/internal/notifications/alerts/stats")
 
 
-@router.get("/{alert_id}")
+@router.get("/{alert_id}", responses=answers(AlertDetailResponse))
 async def view_alert(request: Request, caller: MayView, alert_id: UUID) -> Response:
     """One alert with its timeline."""
     return await forward(request, caller, service=SERVICE, path=f"/internal/notifications/alerts/{alert_id}")
 
 
-@router.put("/{alert_id}/resolve")
+@router.put("/{alert_id}/resolve", responses=outcomes(AlertResponse, 200))
 async def resolve_alert(request: Request, caller: MayResolve, alert_id: UUID, body: ResolveAlertRequest) -> Response:
     """Dealt with. A second resolve is 409 `alert_resolved`."""
     command = ResolveAlert(alert_id=str(alert_id), resolution_notes=body.resolution_notes, origin=caller.origin)

@@ -1,5 +1,7 @@
 """What may be asked about alerts."""
 
+from datetime import datetime
+
 from pydantic import BaseModel, ConfigDict
 
 from libs.common.events.notification_fields import (
@@ -12,7 +14,7 @@ from libs.common.events.notification_fields import (
     Text,
     Title,
 )
-from services.gateway.features.schemas import ListQuery
+from services.gateway.features.schemas import ListQuery, ListResponse
 
 
 class ListAlertsQuery(ListQuery):
@@ -45,3 +47,61 @@ class ResolveAlertRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     resolution_notes: Notes | None = None
+
+
+class AlertResponse(BaseModel):
+    """An alert as it stands."""
+
+    id: str
+    alert_type: str
+    severity: AlertSeverity
+    title: str
+    description: str
+    affected_stores: list[str | int]
+    affected_systems: list[str | int]
+    occurrence_count: int
+    first_occurred_at: datetime
+    last_occurred_at: datetime
+    is_resolved: bool
+    resolved_at: datetime | None
+    resolved_by_user_id: str | None
+    resolution_notes: str | None
+    is_acknowledged: bool
+    acknowledged_by_user_id: str | None
+    assigned_to_user_id: str | None
+    fingerprint: str
+    labels: dict[str, str]
+    previous_alert_id: str | None
+
+
+class HappeningResponse(BaseModel):
+    """Something that happened to an alert; what beside `at` and `what` depends on `what`."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: datetime
+    what: str
+
+
+class AlertDetailResponse(AlertResponse):
+    """An alert with what happened to it, oldest first."""
+
+    timeline: list[HappeningResponse]
+
+
+class AlertsResponse(ListResponse):
+    """One page of alerts."""
+
+    alerts: list[AlertResponse]
+
+
+class AlertStatsResponse(BaseModel):
+    """Counts of alerts; all but `total` and `resolved_today` count the active ones."""
+
+    total: int
+    total_is_exact: bool
+    active: int
+    critical: int
+    resolved_today: int
+    by_type: dict[str, int]
+    by_severity: dict[str, int]

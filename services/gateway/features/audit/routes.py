@@ -8,8 +8,17 @@ from fastapi import APIRouter, Depends, Request, Response
 from libs.common.identity import Caller
 from libs.common.web.query import query_of
 from services.gateway.access.guard import requires
-from services.gateway.features.audit.schemas import AuditRangeQuery, SearchAuditQuery
+from services.gateway.features.audit.schemas import (
+    ActionsResponse,
+    AuditEntriesResponse,
+    AuditEntryResponse,
+    AuditRangeQuery,
+    AuditStatsResponse,
+    SearchAuditQuery,
+    TargetTypesResponse,
+)
 from services.gateway.features.route import AdminRoute
+from services.gateway.features.schemas import answers
 from services.gateway.upstream.forward import forward
 
 router = APIRouter(prefix="/audit", tags=["audit"], route_class=AdminRoute)
@@ -21,7 +30,7 @@ MayListActions = Annotated[Caller, Depends(requires("audit:read", action="list_a
 MayListTargets = Annotated[Caller, Depends(requires("audit:read", action="list_audit_target_types"))]
 
 
-@router.get("/logs")
+@router.get("/logs", responses=answers(AuditEntriesResponse))
 async def search_audit_logs(
     request: Request, caller: MaySearch, query: Annotated[SearchAuditQuery, Depends(query_of(SearchAuditQuery))]
 ) -> Response:
@@ -29,13 +38,13 @@ async def search_audit_logs(
     return await forward(request, caller, service="audit", path="/internal/audit/logs")
 
 
-@router.get("/logs/{entry_id}")
+@router.get("/logs/{entry_id}", responses=answers(AuditEntryResponse))
 async def view_audit_log(request: Request, caller: MayRead, entry_id: UUID) -> Response:
     """One entry, whole."""
     return await forward(request, caller, service="audit", path=f"/internal/audit/logs/{entry_id}")
 
 
-@router.get("/stats")
+@router.get("/stats", responses=answers(AuditStatsResponse))
 async def view_audit_stats(
     request: Request, caller: MayCount, query: Annotated[AuditRangeQuery, Depends(query_of(AuditRangeQuery))]
 ) -> Response:
@@ -43,13 +52,13 @@ async def view_audit_stats(
     return await forward(request, caller, service="audit", path="/internal/audit/stats")
 
 
-@router.get("/actions")
+@router.get("/actions", responses=answers(ActionsResponse))
 async def list_audit_actions(request: Request, caller: MayListActions) -> Response:
     """The actions that occur, for a filter's drop-down."""
     return await forward(request, caller, service="audit", path="/internal/audit/actions")
 
 
-@router.get("/target-types")
+@router.get("/target-types", responses=answers(TargetTypesResponse))
 async def list_audit_target_types(request: Request, caller: MayListTargets) -> Response:
     """The target types that occur, for a filter's drop-down."""
     return await forward(request, caller, service="audit", path="/internal/audit/target-types")

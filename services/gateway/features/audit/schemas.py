@@ -2,11 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from services.gateway.features.schemas import ListQuery
+from services.gateway.features.schemas import ListQuery, ListResponse
 
 Text = Annotated[str, Field(min_length=1, max_length=255)]
 
@@ -54,3 +54,61 @@ class AuditRangeQuery(BaseModel):
 
     date_from: datetime | None = None
     date_to: datetime | None = None
+
+
+class AuditEntryResponse(BaseModel):
+    """One entry of the log. `created_at` is when it happened, `recorded_at` when it was stored."""
+
+    id: str
+    sequence: int
+    event_id: str
+    event_type: str
+    action: str
+    target_type: str | None
+    target_id: str | None
+    admin_user_id: str | None
+    admin_username: str | None
+    actor_type: str
+    outcome: Outcome
+    severity: Severity
+    details: dict[str, Any]
+    changes: dict[str, Any] | None
+    ip_address: str | None
+    user_agent: str | None
+    request_id: str | None
+    operation_id: str | None
+    trace_id: str | None
+    source: str
+    created_at: datetime
+    recorded_at: datetime
+
+
+class AuditEntriesResponse(ListResponse):
+    """One page of the log."""
+
+    logs: list[AuditEntryResponse]
+
+
+class AuditStatsResponse(BaseModel):
+    """Counts for a range of time."""
+
+    date_from: datetime
+    date_to: datetime
+    total: int
+    by_action: dict[str, int]
+    by_admin_user_id: dict[str, int]
+    by_target_type: dict[str, int]
+    by_outcome: dict[str, int]
+    by_day: dict[str, int]
+
+
+class ActionsResponse(ListResponse):
+    """The distinct actions."""
+
+    actions: list[str]
+
+
+class TargetTypesResponse(ListResponse):
+    """The distinct target types."""
+
+    target_types: list[str]

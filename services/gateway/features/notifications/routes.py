@@ -23,9 +23,13 @@ from services.gateway.features.answers import run_command
 from services.gateway.features.notifications.schemas import (
     CreateNotificationRequest,
     ListNotificationsQuery,
+    NotificationResponse,
+    NotificationsResponse,
     RecentQuery,
+    UnreadCountResponse,
 )
 from services.gateway.features.route import AdminRoute
+from services.gateway.features.schemas import answers, outcomes
 from services.gateway.upstream.forward import forward
 
 router = APIRouter(prefix="/notifications", tags=["notifications"], route_class=AdminRoute)
@@ -50,7 +54,7 @@ MayReadAll = Annotated[Caller, _may("write", "read_all_notifications")]
 MayDelete = Annotated[Caller, _may("write", "delete_notification", TARGET)]
 
 
-@router.get("")
+@router.get("", responses=answers(NotificationsResponse))
 async def list_notifications(
     request: Request,
     caller: MayList,
@@ -60,14 +64,14 @@ async def list_notifications(
     return await forward(request, caller, service=SERVICE, path="/internal/notifications")
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=outcomes(NotificationResponse, 201))
 async def create_notification(request: Request, caller: MayCreate, body: CreateNotificationRequest) -> Response:
     """Tell every administrator something."""
     command = CreateNotification(**body.model_dump(), origin=caller.origin)
     return await _run(request, caller, command, subject=f"notification/{new_id()}")
 
 
-@router.get("/recent")
+@router.get("/recent", responses=answers(NotificationsResponse))
 async def list_recent_notifications(
     request: Request, caller: MayGlance, query: Annotated[RecentQuery, Depends(query_of(RecentQuery))]
 ) -> Response:
@@ -75,39 +79,39 @@ async def list_recent_notifications(
     return await forward(request, caller, service=SERVICE, path="/internal/notifications/recent")
 
 
-@router.get("/unread-count")
+@router.get("/unread-count", responses=answers(UnreadCountResponse))
 async def count_unread_notifications(request: Request, caller: MayCount) -> Response:
     """How many the caller has not read."""
     return await forward(request, caller, service=SERVICE, path="/internal/notifications/unread-count")
 
 
-@router.put("/mark-all-read")
+@router.put("/mark-all-read", responses=outcomes(UnreadCountResponse, 200))
 async def read_all_notifications(request: Request, caller: MayReadAll) -> Response:
     """The caller has read everything there is now."""
     return await _run(request, caller, ReadAllNotifications(origin=caller.origin), subject=f"user/{caller.actor.id}")
 
 
-@router.get("/{notification_id}")
+@router.get("/{notification_id}", responses=answers(NotificationResponse))
 async def view_notification(request: Request, caller: MayView, notification_id: UUID) -> Response:
     """One notification, as the caller has read it."""
     return await forward(request, caller, service=SERVICE, path=f"/internal/notifications/{notification_id}")
 
 
-@router.put("/{notification_id}/read")
+@router.put("/{notification_id}/read", responses=outcomes(NotificationResponse, 200))
 async def read_notification(request: Request, caller: MayRead, notification_id: UUID) -> Response:
     """The caller has read this one."""
     command = ReadNotification(notification_id=str(notification_id), origin=caller.origin)
     return await _run(request, caller, command, subject=f"notification/{notification_id}")
 
 
-@router.put("/{notification_id}/unread")
+@router.put("/{notification_id}/unread", responses=outcomes(NotificationResponse, 200))
 async def unread_notification(request: Request, caller: MayUnread, notification_id: UUID) -> Response:
     """Let it count as unread for the caller again."""
     command = UnreadNotification(notification_id=str(notification_id), origin=caller.origin)
     return await _run(request, caller, command, subject=f"notification/{notification_id}")
 
 
-@router.delete("/{notification_id}", status_code=204)
+@router.delete("/{notification_id}", status_code=204, responses=outcomes(None))
 async def delete_notification(request: Request, caller: MayDelete, notification_id: UUID) -> Response:
     """Remove it, for everybody."""
     command = DeleteNotification(notification_id=str(notification_id), origin=caller.origin)

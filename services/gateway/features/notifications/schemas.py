@@ -1,6 +1,7 @@
 """What may be asked about notifications and alerts."""
 
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -12,7 +13,7 @@ from libs.common.events.notification_fields import (
     Text,
     Title,
 )
-from services.gateway.features.schemas import ListQuery
+from services.gateway.features.schemas import ListQuery, ListResponse
 
 
 class ListNotificationsQuery(ListQuery):
@@ -46,3 +47,33 @@ class CreateNotificationRequest(_Body):
     action_required: bool = False
     action_url: ActionUrl | None = None
     notification_metadata: Metadata = {}
+
+
+class NotificationResponse(BaseModel):
+    """A notification, as the caller has read it."""
+
+    id: str
+    type: str
+    priority: Priority
+    title: str
+    message: str
+    is_read: bool
+    read_at: datetime | None
+    read_by_user_id: str | None
+    action_required: bool
+    action_url: str | None
+    notification_metadata: dict[str, Any]
+    created_at: datetime
+
+
+class NotificationsResponse(ListResponse):
+    """One page of notifications."""
+
+    notifications: list[NotificationResponse]
+    unread_count: int
+
+
+class UnreadCountResponse(BaseModel):
+    """How many the caller has not read; at most 10,000."""
+
+    unread_count: int

@@ -6,21 +6,25 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from libs.common.broker.topology import SETTINGS_COMMANDS
 from libs.common.events.catalog import CommandData
-from libs.common.events.settings import KEY_PATTERN
+from libs.common.events.settings import KEY_PATTERN, SettingResponse
 from libs.common.identity import Caller
 from libs.common.web.query import query_of
 from services.gateway.access.guard import public, requires
 from services.gateway.features.answers import run_command
 from services.gateway.features.preconditions import expected_version, require_confirmation
 from services.gateway.features.route import AdminRoute
-from services.gateway.features.schemas import ListQuery
+from services.gateway.features.schemas import ListQuery, answers, outcomes
 from services.gateway.features.settings.commands import SettingCommands
 from services.gateway.features.settings.schemas import (
+    CategoriesResponse,
     CreateSettingRequest,
     ListSettingsQuery,
     PatchSettingRequest,
+    PublicSettingsResponse,
     PutSettingRequest,
     RollbackRequest,
+    SettingHistoryResponse,
+    SettingsResponse,
 )
 from services.gateway.upstream.forward import forward
 
@@ -47,7 +51,7 @@ MayRollBack = Annotated[Caller, _may("write", "rollback_setting")]
 Anyone = Annotated[Caller, Depends(public(action="list_public_settings"))]
 
 
-@router.get("")
+@router.get("", responses=answers(SettingsResponse))
 async def list_settings(
     request: Request, caller: MayList, query: Annotated[ListSettingsQuery, Depends(query_of(ListSettingsQuery))]
 ) -> Response:
@@ -55,39 +59,39 @@ async def list_settings(
     return await forward(request, caller, service="settings", path="/internal/settings")
 
 
-@router.post("", status_code=201)
+@router.post("", status_code=201, responses=outcomes(SettingResponse, 201))
 async def create_setting(request: Request, caller: MayCreate, body: CreateSettingRequest) -> Response:
     """Create a setting. 409 `setting_exists` when its key is taken."""
     return await _run(request, caller, _commands(request).create(body, origin=caller.origin), key=body.key)
 
 
-@router.get("/categories")
+@router.get("/categories", responses=answers(CategoriesResponse))
 async def list_setting_categories(request: Request, caller: MayCount) -> Response:
     """The categories that occur, with counts."""
     return await forward(request, caller, service="settings", path="/internal/settings/categories")
 
 
-@router.get("/{key}")
+@router.get("/{key}", responses=answers(SettingResponse))
 async def view_setting(request: Request, caller: MayRead, key: Key) -> Response:
     """One setting, with its version as `ETag`."""
     return await forward(request, caller, service="settings", path=f"/internal/settings/{key}")
 
 
-@router.put("/{key}")
+@router.put("/{key}", responses=outcomes(SettingResponse, 200, 201))
 async def update_setting(request: Request, caller: MayChange, key: Key, body: PutSettingRequest) -> Response:
     """Set the value with `{"value": ...}`; with a whole body create or replace the setting."""
     command = _commands(request).put(key, body, version=expected_version(request), origin=caller.origin)
     return await _run(request, caller, command, key=key)
 
 
-@router.patch("/{key}")
+@router.patch("/{key}", responses=outcomes(SettingResponse, 200))
 async def define_setting(request: Request, caller: MayDefine, key: Key, body: PatchSettingRequest) -> Response:
     """Change what the setting is; the value stays."""
     command = _commands(request).patch(key, body, version=expected_version(request), origin=caller.origin)
     return await _run(request, caller, command, key=key)
 
 
-@router.delete("/{key}", status_code=204)
+@router.delete("/{key}", status_code=204, responses=outcomes(None))
 async def delete_setting(
     request: Request, caller: MayDelete, key: Key, confirm: Annotated[bool | None, Query()] = None
 ) -> Response:
@@ -97,7 +101,7 @@ async def delete_setting(
     return await _run(request, caller, command, key=key)
 
 
-@router.get("/{key}/history")
+@router.get("/{key}/history", responses=answers(SettingHistoryResponse))
 async def view_setting_history(
     request: Request, caller: MayReadHistory, key: Key, query: Annotated[ListQuery, Depends(query_of(ListQuery))]
 ) -> Response:
@@ -105,14 +109,14 @@ async def view_setting_history(
     return await forward(request, caller, service="settings", path=f"/internal/settings/{key}/history")
 
 
-@router.post("/{key}/rollback")
+@router.post("/{key}/rollback", responses=outcomes(SettingResponse, 200))
 async def rollback_setting(request: Request, caller: MayRollBack, key: Key, body: RollbackRequest) -> Response:
     """The value of an earlier version again, as a new version."""
     command = _commands(request).roll_back(key, body, version=expected_version(request), origin=caller.origin)
     return await _run(request, caller, command, key=key)
 
 
-@public_router.get("/public")
+@public_router.get("/public", responses=answers(PublicSettingsResponse))
 async def list_public_settings(request: Request, caller: Anyone) -> Response:
     """The public settings alone, for everybody; `ETag` and `Cache-Control` let clients poll cheaply."""
     request.state.permission = "public"

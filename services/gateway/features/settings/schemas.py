@@ -1,5 +1,6 @@
 """What may be asked of the settings."""
 
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -11,10 +12,11 @@ from libs.common.events.settings import (
     Reason,
     SettingDefinition,
     SettingKey,
+    SettingResponse,
     ValueType,
     Version,
 )
-from services.gateway.features.schemas import ListQuery
+from services.gateway.features.schemas import ListQuery, ListResponse
 
 
 class ListSettingsQuery(ListQuery):
@@ -79,3 +81,58 @@ class RollbackRequest(_Body):
 
     version: Version
     reason: Reason | None = None
+
+
+class SettingsResponse(ListResponse):
+    """One page of settings."""
+
+    settings: list[SettingResponse]
+
+
+class PastSettingResponse(BaseModel):
+    """One version of a setting: what its value was, who made it so, and why."""
+
+    version: int
+    value: Any
+    changed_by: str | None
+    changed_at: datetime
+    reason: str | None
+    operation_id: str | None
+    step: str
+
+
+class SettingHistoryResponse(ListResponse):
+    """The versions of a setting, newest first."""
+
+    history: list[PastSettingResponse]
+
+
+class CategoryResponse(BaseModel):
+    """A category and how many settings it has."""
+
+    category: str
+    count: int
+
+
+class CategoriesResponse(ListResponse):
+    """The categories that occur."""
+
+    categories: list[CategoryResponse]
+
+
+class PublicSettingResponse(BaseModel):
+    """What anybody may know of a public setting."""
+
+    key: str
+    value: Any
+    value_type: ValueType
+    category: str
+    description: str
+    version: int
+    updated_at: datetime
+
+
+class PublicSettingsResponse(ListResponse):
+    """All public settings."""
+
+    settings: list[PublicSettingResponse]
