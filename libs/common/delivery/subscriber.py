@@ -194,7 +194,12 @@ class Subscriber:
                     arrived = ()
                     continue
                 elif not arrived:
-                    raise
+                    if all(one.arrival is None for one in parked):
+                        # Not even its letter can be stored: the broker's dead-letter queue is what is left.
+                        await self._announce((), parked)
+                        return
+                    parked = [replace(one, arrival=None, culprit=None) for one in parked]
+                    continue
                 elif isinstance(error, Refused) or attempt >= TRIES:
                     parked = [*parked, _culprit(arrived[0], error, attempt)]
                     arrived = ()

@@ -146,8 +146,8 @@ def from_mapping(found: Any) -> Event:
         data = {"data_base64": rest.pop("data_base64")}
     kind = _required(rest, "type", _TYPE)
     event_id = rest.pop("id", None)
-    if not isinstance(event_id, str) or not 1 <= len(event_id) <= 255:
-        raise MalformedEvent("id must be 1..255 characters")
+    if not isinstance(event_id, str) or not 1 <= len(event_id) <= 255 or "\0" in event_id:
+        raise MalformedEvent("id must be 1..255 characters without U+0000")
     source = _required(rest, "source", _SOURCE)
     time = _time(rest.pop("time", None))
     subject = _text(rest, "subject", 512)
@@ -156,7 +156,7 @@ def from_mapping(found: Any) -> Event:
     for name, value in rest.items():
         if not _NAME.fullmatch(name):
             raise MalformedEvent("an attribute name must match [a-z0-9]{1,20}")
-        if not isinstance(value, str | int | bool) or (isinstance(value, str) and len(value) > 1024):
+        if not isinstance(value, str | int | bool) or (isinstance(value, str) and (len(value) > 1024 or "\0" in value)):
             raise MalformedEvent(
                 f"attribute {name} must be a string of at most 1024 characters, an integer or a boolean"
             )
@@ -233,8 +233,8 @@ def _text(found: dict[str, Any], name: str, most: int) -> str | None:
     value = found.pop(name, None)
     if value is None:
         return None
-    if not isinstance(value, str) or not 1 <= len(value) <= most:
-        raise MalformedEvent(f"{name} must be 1..{most} characters")
+    if not isinstance(value, str) or not 1 <= len(value) <= most or "\0" in value:
+        raise MalformedEvent(f"{name} must be 1..{most} characters without U+0000")
     return value
 
 

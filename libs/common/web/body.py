@@ -77,7 +77,7 @@ class StrictRoute(routing.APIRoute):
         """FastAPI's handler, behind the checks that need only the declaration of the route."""
         handler = super().get_route_handler()
         route = _declared(self)
-        known = _query_names(route)
+        known = query_names(route)
         doors = _doors(route.dependant)
         reads_json = route.body_field is not None and not isinstance(route.body_field.field_info, params.Form)
 
@@ -85,7 +85,7 @@ class StrictRoute(routing.APIRoute):
             for door in doors:
                 await door(request)
             if request.scope["query_string"]:
-                _check_query(request, known)
+                check_query(request, known)
             checked = StrictRequest(request.scope, request.receive)
             if reads_json and await checked.body():
                 await checked.json()
@@ -207,7 +207,7 @@ def _doors(dependant: Dependant) -> list[Door]:
     return own + [door for below in dependant.dependencies for door in _doors(below)]
 
 
-def _query_names(route: Any) -> dict[str, bool]:
+def query_names(route: Any) -> dict[str, bool]:
     """The query parameters that the route and its dependencies know, and whether each may be repeated."""
     known = {
         field.alias: field_annotation_is_sequence(field.field_info.annotation)
@@ -235,7 +235,8 @@ def queries_of(dependant: Dependant) -> Iterator[QueryOf[Any]]:
         yield from queries_of(below)
 
 
-def _check_query(request: Request, known: dict[str, bool]) -> None:
+def check_query(request: Request, known: dict[str, bool]) -> None:
+    """Raise 422 for a query parameter that is unknown, or repeated where it may not be."""
     given = request.query_params.multi_items()
     errors = []
     seen: set[str] = set()

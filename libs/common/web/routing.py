@@ -16,6 +16,8 @@ from starlette.convertors import PathConvertor
 from starlette.routing import WebSocketRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from libs.common.web.simple import simple_get
+
 _Key = tuple[str, int, str]
 """Method, number of segments, and the fixed beginning."""
 
@@ -85,7 +87,7 @@ class IndexedRouter:
             if not _is_plain(context):
                 self._foreign.append((order, pattern))
                 continue
-            entry = _Entry(order, context, pattern, context.app)
+            entry = _Entry(order, context, pattern, simple_get(context) or context.app)
             for key, length in _keys(context):
                 entries.setdefault(key, []).append(entry)
                 lengths.setdefault(key[:2], set()).add(length)

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
+import asyncpg
 import pytest
 from sqlalchemy import text
 
@@ -22,6 +23,7 @@ from libs.common.events.all_types import CATALOG
 from libs.common.events.envelope import STRUCTURED, Event, encode
 from tests.support.eventually import eventually
 from tests.support.makers import an_event
+from tests.support.postgres import PlatformDatabase
 
 OpenDatabase = Callable[..., Awaitable[Database]]
 QUEUE = replace(AUDIT_EVENTS, name="test.events")
@@ -74,7 +76,9 @@ def a_subscriber(database: Database, transport: Any, ledger: Ledger, **given: An
 async def test_what_committed_arrives_once_and_leaves_the_outbox(database: Database) -> None:
     transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
     events = [an_event(subject=f"thing/{n % 7}") for n in range(300)]
-    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+    async with running(
+        a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run
+    ):
         await asyncio.gather(*[write(database, *events[n : n + 10]) for n in range(0, 300, 10)])
         await eventually(lambda: len(ledger.seen) == 300)
         assert {event.id for event in ledger.seen} == {event.id for event in events}
@@ -88,16 +92,22 @@ async def waiting_is(database: Database, count: int) -> bool:
 
 async def test_a_rolled_back_event_never_leaves(database: Database) -> None:
     transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
-    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+    async with running(
+        a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run
+    ):
         with pytest.raises(RuntimeError):
-            async with database.transaction() as session:
-                await outbox.emit(session, an_event())
-                raise RuntimeError("changed my mind")
+            await _write_and_regret(database)
         kept = an_event()
         await write(database, kept)
         await eventually(lambda: ledger.seen)
         assert [event.id for event in ledger.seen] == [kept.id]
         assert ledger.seen[0].producerseq == 1
+
+
+async def _write_and_regret(database: Database) -> None:
+    async with database.transaction() as session:
+        await outbox.emit(session, an_event())
+        raise RuntimeError("changed my mind")
 
 
 async def test_one_subject_keeps_its_commit_order_through_failing_publishes(database: Database) -> None:
@@ -111,9 +121,14 @@ async def test_one_subject_keeps_its_commit_order_through_failing_publishes(data
             await super().publish(message)
 
     transport, ledger = Flaky(queues=[QUEUE]), Ledger()
-    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+    async with running(
+        a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run
+    ):
         for n in range(60):
-            await write(database, an_event(subject=f"setting/{n % 2}", type=f"com.a.{n % 3}", source="/platform/shop", data={"n": n}))
+            await write(
+                database,
+                an_event(subject=f"setting/{n % 2}", type=f"com.a.{n % 3}", source="/platform/shop", data={"n": n}),
+            )
         await eventually(lambda: len(ledger.seen) == 60, within_seconds=60)
     for key in ("setting/0", "setting/1"):
         numbers = [event.data["n"] for event in ledger.seen if event.subject == key]
@@ -134,7 +149,9 @@ async def test_a_transient_fault_is_retried_and_keeps_its_place(database: Databa
     transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
     failures = iter([Unavailable("gone")] * 3)
     ledger.fail = lambda event: next(failures, None)
-    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+    async with running(
+        a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run
+    ):
         events = [an_event(subject="user/1") for _ in range(5)]
         await write(database, *events)
         await eventually(lambda: len(ledger.seen) == 5)
@@ -144,11 +161,15 @@ async def test_a_transient_fault_is_retried_and_keeps_its_place(database: Databa
 @pytest.mark.parametrize(
     ("error", "reason"), [(Refused("not_for_us"), "not_for_us"), (ValueError("bad"), "failed 5 times: ValueError")]
 )
-async def test_a_poisonous_event_is_parked_alone_with_its_reason(database: Database, error: Exception, reason: str) -> None:
+async def test_a_poisonous_event_is_parked_alone_with_its_reason(
+    database: Database, error: Exception, reason: str
+) -> None:
     transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
     events = [an_event(subject=f"user/{n}") for n in range(20)]
     ledger.fail = lambda event: error if event.id == events[7].id else None
-    async with running(a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run):
+    async with running(
+        a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run
+    ):
         await write(database, *events)
         await eventually(lambda: len(ledger.seen) == 19)
         await eventually(lambda: letters_are(database, [reason]))
@@ -180,7 +201,10 @@ class Vouched:
         self._below = below
 
     async def receive(self, most: int) -> list[Delivery]:
-        return [replace(one, message=replace(one.message, sender=one.message.headers.get("vouched"))) for one in await self._below.receive(most)]
+        return [
+            replace(one, message=replace(one.message, sender=one.message.headers.get("vouched")))
+            for one in await self._below.receive(most)
+        ]
 
     async def settle(self, deliveries: Sequence[Delivery]) -> None:
         await self._below.settle(deliveries)
@@ -208,15 +232,23 @@ SHOP = RegisteredClient("shop", "/platform/shop", ("com.shop.*", "platform.*"))
         (a_message(an_event(source="/platform/bank", type="com.shop.sold"), sender="shop"), "source_not_allowed"),
         (a_message(an_event(source="/platform/shop", type="com.bank.paid"), sender="shop"), "event_type_not_allowed"),
         (a_message(an_event(source="/reeve/gateway"), sender="shop", app_id="gateway"), "source_not_allowed"),
-        (a_message(an_event(source="/platform/shop", type="platform.unheard.of.v1"), sender="shop"), "unknown_event_type"),
+        (
+            a_message(an_event(source="/platform/shop", type="platform.unheard.of.v1"), sender="shop"),
+            "unknown_event_type",
+        ),
         (a_message(an_event(type="reeve.unheard.of.v1").numbered(1), app_id="gateway"), "unknown_event_type"),
         (a_message(an_event(), body=b"{", sender="shop"), "malformed"),
         (a_message(an_event(), body=b'{"specversion":"1.0","id":"1"}', sender="shop"), "malformed"),
-        (a_message(an_event(source="/platform/shop", type="com.shop.x", data={"t": "x" * 300_000}), sender="shop"), "too_large"),
+        (
+            a_message(an_event(source="/platform/shop", type="com.shop.x", data={"t": "x" * 300_000}), sender="shop"),
+            "too_large",
+        ),
         (a_message(an_event(), body=b"[" * 200_000, sender="shop"), "malformed"),
     ],
 )
-async def test_what_may_not_come_in_is_parked_with_its_reason(database: Database, message: Message, reason: str) -> None:
+async def test_what_may_not_come_in_is_parked_with_its_reason(
+    database: Database, message: Message, reason: str
+) -> None:
     transport, ledger = VouchingTransport(queues=[QUEUE]), Ledger()
     good = an_event(source="/platform/shop", type="com.shop.sold.v1", data={"total": 1})
     async with running(a_subscriber(database, transport, ledger, clients=[SHOP]).run):
@@ -225,6 +257,26 @@ async def test_what_may_not_come_in_is_parked_with_its_reason(database: Database
         await transport.send(a_message(good, sender="shop"))
     assert [event.id for event in ledger.seen] == [good.id]
     assert [found.partition(":")[0] for found in await letters(database)] == [reason]
+
+
+async def test_an_event_that_cannot_even_be_remembered_harms_nobody(
+    platform_db: Callable[..., Awaitable[PlatformDatabase]],
+) -> None:
+    platform = await platform_db("gateway")
+    admin = await asyncpg.connect(platform.admin_url)
+    await admin.execute("ALTER TABLE gateway.dead_letters ADD CONSTRAINT no_letters CHECK (false)")
+    await admin.close()
+    database = platform.database("gateway")
+    transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
+    ledger.fail = lambda event: ValueError("bad") if event.type == "com.a.bad" else None
+    good = an_event(subject="user/1")
+    bad = an_event(type="com.a.bad", source="/platform/shop")
+    async with running(a_subscriber(database, transport, ledger).run):
+        await transport.publish(a_message(bad.numbered(1), app_id="gateway"))
+        await transport.publish(a_message(good.numbered(2), app_id="gateway"))
+    await database.close()
+    assert [event.id for event in ledger.seen] == [good.id]
+    assert await transport.depth(QUEUE.dead) == 1
 
 
 async def test_a_client_is_known_from_its_registration_on(database: Database) -> None:
