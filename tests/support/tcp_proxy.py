@@ -25,6 +25,10 @@ class TcpProxy:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
+    def aim(self, host: str, port: int) -> None:
+        """Lead new connections to a server that has moved."""
+        self._target = (host, port)
+
     def fall_silent(self) -> None:
         """Keep connections open and pass nothing on, either way."""
         self._flows.clear()

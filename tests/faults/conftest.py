@@ -1,0 +1,48 @@
+"""A platform of processes to be broken, one for each worker of the test run."""
+
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.platforms import four_services
+from tests.support.postgres import PlatformDatabases
+from tests.support.processes import SERVICES, Platform
+from tests.support.rabbitmq import remove_namespace
+from tests.support.stem import Stem, growing
+
+
+@pytest.fixture(scope="session")
+def repeats() -> int:
+    """How often each fault is repeated: `REEVE_TEST_REPEATS`, 2 when it is not set."""
+    return int(os.environ.get("REEVE_TEST_REPEATS", "2"))
+
+
+@pytest.fixture(scope="session")
+async def stem() -> AsyncIterator[Stem]:
+    """Starts services quickly."""
+    async with growing() as one:
+        yield one
+
+
+@pytest.fixture(scope="session")
+async def platform(
+    stem: Stem, platform_databases: PlatformDatabases, rabbitmq: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Platform]:
+    """Four running services on the shared Postgres and RabbitMQ."""
+    database = await platform_databases.make(*SERVICES)
+    made = four_services(tmp_path_factory.mktemp("platform"), database=database, amqp_url=rabbitmq, launcher=stem)
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.end()
+        await remove_namespace(rabbitmq, made.namespace)
+        await platform_databases.drop(database)
+
+
+@pytest.fixture
+def ledger_path(tmp_path: Path) -> Path:
+    """Where a test's ledger lies; pytest keeps the last few."""
+    return tmp_path / "ledger.jsonl"

@@ -1,0 +1,80 @@
+"""Puts a platform together: four processes on a prepared database and a broker namespace, or one process."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from libs.common.ids import new_id
+from services.preparation import make_keys
+from tests.support.postgres import PlatformDatabase
+from tests.support.processes import SERVICES, Launcher, Platform, Program, clean_environment, free_port
+
+EMAIL = "admin@example.com"
+PASSWORD = "correct-Horse-7-battery-staple"
+CLIENT = {
+    "client_id": "shop", "client_secret": "a-secret-of-the-shop", "name": "Shop", "source": "/platform/shop",
+    "scopes": ["events:publish"], "event_types": ["com.shop.*", "platform.*"],
+}  # fmt: skip
+SECOND_GATEWAY = "gateway-2"
+
+
+def four_services(
+    folder: Path,
+    *,
+    database: PlatformDatabase,
+    amqp_url: str,
+    launcher: Launcher,
+    gateways: int = 1,
+    extra: Mapping[str, str] | None = None,
+) -> Platform:
+    """Four services as processes of their own, not started yet; more gateways share everything with the first."""
+    keys = folder / "keys"
+    make_keys(keys)
+    namespace = f"test-{new_id()[-12:]}"
+    ports = {name: free_port() for name in SERVICES}
+    shared = {
+        **clean_environment(),
+        **_access(),
+        "REEVE_KEYS_DIR": str(keys),
+        "REEVE_DATA_DIR": str(folder),
+        "REEVE_AMQP_URL": amqp_url,
+        "REEVE_AMQP_NAMESPACE": namespace,
+        **{f"REEVE_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}" for name in SERVICES if name != "gateway"},
+        **(extra or {}),
+    }
+    programs = {}
+    for name in (*SERVICES, *[SECOND_GATEWAY][: gateways - 1]):
+        service = name.partition("-")[0]
+        port = ports.get(name) or free_port()
+        own = {"REEVE_PORT": str(port), "REEVE_METRICS_PORT": str(free_port())}
+        programs[name] = Program(
+            name=name, module=f"services.{service}", arguments=["serve"], launcher=launcher, port=port,
+            environment={**shared, **own, "REEVE_DATABASE_URL": database.urls[service]}, log=folder / f"{name}.log",
+        )  # fmt: skip
+    return Platform(
+        gateway=programs["gateway"], programs=programs, email=EMAIL, password=PASSWORD, namespace=namespace,
+        amqp_url=amqp_url, folder=folder, admin_database=database.admin_url, environment=shared,
+    )  # fmt: skip
+
+
+def single_process(folder: Path, *, launcher: Launcher, **extra: str) -> Program:
+    """The whole platform in one process: on its own Postgres and the in-process transport unless `extra` says else."""
+    port = free_port()
+    environment = {
+        **clean_environment(), **_access(), "REEVE_DATA_DIR": str(folder), "REEVE_AMQP_URL": "embedded",
+        "REEVE_PORT": str(port), "REEVE_METRICS_PORT": str(free_port()), **extra,
+    }  # fmt: skip
+    return Program(
+        name="reeve", module="services", arguments=["run"], environment=environment, port=int(environment["REEVE_PORT"]),
+        log=folder / "run.log", launcher=launcher,
+    )  # fmt: skip
+
+
+def _access() -> dict[str, str]:
+    return {
+        "REEVE_ADMIN_EMAIL": EMAIL,
+        "REEVE_ADMIN_PASSWORD": PASSWORD,
+        "REEVE_CLIENTS": json.dumps([CLIENT]),
+        "REEVE_RATE_LIMIT": "1000000/minute",
+        "REEVE_LOGIN_RATE_LIMIT": "10000/minute",
+    }
