@@ -134,7 +134,8 @@ def _is_news(record: logging.LogRecord) -> bool:
 def _bound(host: str, port: int) -> Iterator[socket.socket]:
     """A listening socket, so that a taken port is known before anything starts."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio sends without delay only on sockets that say that they are TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
