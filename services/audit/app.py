@@ -49,7 +49,7 @@ def build(config: Config, *, database: Database, search_database: Database, tran
         transport,
         AUDIT_EVENTS,
         handle=recorder.record_events,
-        after=recorder.remember_facets,
+        after=recorder.count_stored,
         catalog=CATALOG,
     )
     relay = Relay(database, transport, producer=NAME)

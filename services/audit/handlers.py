@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from time import perf_counter
 
+import asyncpg
 from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common import logs
@@ -12,16 +13,20 @@ from libs.common.database.engine import Database, Session
 from libs.common.delivery.subscriber import Arrived
 from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
-from services.audit.models import Entry, describe
+from services.audit.models.entries import OUR_SOURCE, Entry, describe
 from services.audit.store import entries as store
 
 MONTHS_AHEAD = 3
 PARTITION_SECONDS = 6 * 3600.0
+RETRY_SECONDS = 60.0
 MOST_KNOWN_FACETS = 10_000
 
 ENTRIES = Counter("reeve_audit_entries_total", "Entries stored.")
 BATCH_SECONDS = Histogram("reeve_audit_batch_seconds", "Time to describe and store one batch of events.")
-LAG_SECONDS = Gauge("reeve_audit_lag_seconds", "Age of the newest event of the last batch when it was stored.")
+LAG_SECONDS = Gauge(
+    "reeve_audit_lag_seconds",
+    "Age of the newest event of Reeve's own in the last batch when it was stored; 0 without one.",
+)
 
 log = logs.get("audit")
 
@@ -39,9 +44,15 @@ class Recorder:
         made = [describe(one.event, producer=one.producer, catalog=CATALOG) for one in arrived]
         await store.append(session, made)
         await self._add_facets(session, made)
-        ENTRIES.inc(len(made))
         BATCH_SECONDS.observe(perf_counter() - started)
-        LAG_SECONDS.set(max(0.0, (datetime.now(UTC) - made[-1].created_at).total_seconds()))
+
+    async def count_stored(self, arrived: Sequence[Arrived]) -> None:
+        """The batch has committed: count it, and remember that its facets need not be said again."""
+        if len(self._facets) > MOST_KNOWN_FACETS:
+            self._facets.clear()
+        self._facets |= self._uncommitted
+        ENTRIES.inc(len(arrived))
+        LAG_SECONDS.set(lag_of(arrived, datetime.now(UTC)))
 
     async def _add_facets(self, session: Session, made: Sequence[Entry]) -> None:
         found = {("action", entry.action) for entry in made}
@@ -51,23 +62,26 @@ class Recorder:
             await store.add_facets(session, new)
         self._uncommitted = new
 
-    async def remember_facets(self, _: Sequence[Arrived]) -> None:
-        """The batch has committed: its facets need not be said again."""
-        if len(self._facets) > MOST_KNOWN_FACETS:
-            self._facets.clear()
-        self._facets |= self._uncommitted
+
+def lag_of(arrived: Sequence[Arrived], now: datetime) -> float:
+    """Seconds since the newest event of our own; a platform's clock, or its memory of old events, says nothing of us."""
+    times = [one.event.time for one in arrived if one.event.source.startswith(OUR_SOURCE)]
+    return max(0.0, (now - max(times)).total_seconds()) if times else 0.0
 
 
 async def keep_partitions_ahead(database: Database) -> None:
-    """Make the partitions of the months to come, now and every six hours, until cancelled."""
+    """Make the partitions of the months to come, now and every six hours, until cancelled.
+
+    Entries do not wait for it: what has no partition yet is stored in the default one.
+    """
     while True:
         try:
             async with database.transaction() as session:
                 made = await store.make_partitions(session, months=MONTHS_AHEAD)
-            if made:
-                log.info("partitions made", count=made)
-        except Unavailable as error:
-            log.warning("partitions not made", error=str(error))
-            await asyncio.sleep(10)
+        except (Unavailable, asyncpg.PostgresError) as error:
+            log.warning("partitions not made", error=type(error).__name__)
+            await asyncio.sleep(RETRY_SECONDS)
             continue
+        if made:
+            log.info("partitions made", count=made)
         await asyncio.sleep(PARTITION_SECONDS)

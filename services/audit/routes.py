@@ -11,18 +11,28 @@ import orjson
 from fastapi import APIRouter, Depends, Query, Request, Response
 
 from libs.common.database.engine import Session
-from libs.common.errors import Invalid, NotFound, Unavailable
+from libs.common.errors import NotFound, Unavailable
+from libs.common.events.envelope import rfc3339
 from libs.common.identity import Caller
 from libs.common.web.body import StrictRoute
 from libs.common.web.caller import asserted
-from libs.common.web.paging import MOST_SKIP, CursorKey, Page, counted, decode_cursor, encode_cursor, listing
+from libs.common.web.paging import (
+    CursorKey,
+    Page,
+    counted,
+    decode_cursor,
+    encode_cursor,
+    listing,
+    requested_page,
+)
 from services.audit.schemas import RangeQuery, SearchQuery, entry_body
 from services.audit.store import search as store
-from services.audit.store.search import Filters, Place
+from services.audit.store import stats
+from services.audit.store.search import Place
 
 RESOURCE = "audit_logs"
 DEFAULT_DAYS = 30
-STATS = ("action", "admin_user_id", "target_type", "outcome", "day")
+MOST_FACETS = 1_000
 
 router = APIRouter(prefix="/internal/audit", route_class=StrictRoute)
 Reader = Annotated[Caller, Depends(asserted("audit:read", audience="audit"))]
@@ -31,43 +41,24 @@ Reader = Annotated[Caller, Depends(asserted("audit:read", audience="audit"))]
 @router.get("/logs")
 async def search_logs(request: Request, reader: Reader, query: Annotated[SearchQuery, Query()]) -> Response:
     """A page of entries in the order of time."""
-    if query.skip > MOST_SKIP:
-        raise Invalid(f"skip must be at most {MOST_SKIP}, got {query.skip}; go on with next_cursor", code="use_cursor")
-    if query.cursor is not None and query.skip:
-        raise Invalid("skip and cursor cannot be combined", code="invalid_cursor")
+    page = await requested_page(query.limit, query.skip, query.cursor)
     key: CursorKey = request.app.state.cursor_key
+    after = _place(key, query)
     filters = query.filters()
-    after = None
-    if query.cursor is not None:
-        moment, sequence = decode_cursor(key, query.cursor, resource=RESOURCE, filters=query.named(), sort=query.sort)
-        after = Place(datetime.fromisoformat(str(moment)), int(sequence or 0))
     async with _searching(request) as session:
         rows = await store.search(
             session,
             filters,
             newest_first=query.sort.startswith("-"),
             after=after,
-            skip=query.skip,
-            limit=query.limit + 1,
+            skip=page.skip,
+            limit=page.limit + 1,
         )
         total, exact = counted(await store.count(session, filters))
-    shown = rows[: query.limit]
-    next_cursor = None
-    if len(rows) > query.limit:
-        last = shown[-1]
-        next_cursor = encode_cursor(
-            key,
-            [last["created_at"].isoformat(), last["sequence"]],
-            resource=RESOURCE,
-            filters=query.named(),
-            sort=query.sort,
-        )
-    page = Page(limit=query.limit, skip=query.skip)
-    return _json(
-        listing(
-            "logs", [entry_body(row) for row in shown], total=total, exact=exact, page=page, next_cursor=next_cursor
-        )
-    )
+    shown = rows[: page.limit]
+    next_cursor = _cursor(key, query, shown[-1]) if len(rows) > page.limit else None
+    bodies = [entry_body(row) for row in shown]
+    return _json(listing("logs", bodies, total=total, exact=exact, page=page, next_cursor=next_cursor))
 
 
 @router.get("/logs/{entry_id}")
@@ -84,15 +75,15 @@ async def view_log(request: Request, reader: Reader, entry_id: UUID) -> Response
 async def view_stats(request: Request, reader: Reader, query: Annotated[RangeQuery, Query()]) -> Response:
     """Counts for a range, the last 30 days unless told otherwise."""
     until = query.date_to or datetime.now(UTC) + timedelta(seconds=1)
-    since = query.date_from or until - timedelta(days=DEFAULT_DAYS)
-    filters = Filters(date_from=since, date_to=until)
-    found: dict[str, Any] = {"date_from": since, "date_to": until}
+    since = query.date_from or _before(until, DEFAULT_DAYS)
     async with _searching(request) as session:
-        for column in STATS:
-            rows = await store.counts(session, column, filters)
-            found[f"by_{column}"] = {row["value"]: row["count"] for row in rows}
-    found["total"] = sum(found["by_outcome"].values())
-    return _json(found)
+        found = await stats.counts(session, since=since, until=until)
+    return _json({
+        "date_from": rfc3339(since),
+        "date_to": rfc3339(until),
+        "total": sum(found["outcome"].values()),
+        **{f"by_{column}": found[column] for column in stats.COUNTED},
+    })  # fmt: skip
 
 
 @router.get("/actions")
@@ -109,24 +100,43 @@ async def list_target_types(request: Request, reader: Reader) -> Response:
 
 async def _facets(request: Request, kind: str, plural: str) -> Response:
     async with _searching(request) as session:
-        values = await store.facet_values(session, kind)
-    page = Page(limit=max(1, len(values)))
-    return _json(listing(plural, values, total=len(values), exact=True, page=page, next_cursor=None))
+        values = await stats.facet_values(session, kind, most=MOST_FACETS)
+        total, exact = counted(await stats.count_facets(session, kind))
+    return _json(listing(plural, values, total=total, exact=exact, page=Page(limit=MOST_FACETS), next_cursor=None))
+
+
+def _place(key: CursorKey, query: SearchQuery) -> Place | None:
+    if query.cursor is None:
+        return None
+    moment, sequence = decode_cursor(key, query.cursor, resource=RESOURCE, filters=query.named(), sort=query.sort)
+    return Place(datetime.fromisoformat(str(moment)), int(sequence or 0))
+
+
+def _cursor(key: CursorKey, query: SearchQuery, last: asyncpg.Record) -> str:
+    position = [last["created_at"].isoformat(), last["sequence"]]
+    return encode_cursor(key, position, resource=RESOURCE, filters=query.named(), sort=query.sort)
+
+
+def _before(moment: datetime, days: int) -> datetime:
+    try:
+        return moment - timedelta(days=days)
+    except OverflowError:
+        return datetime.min.replace(tzinfo=UTC)
 
 
 @asynccontextmanager
 async def _searching(request: Request) -> AsyncIterator[Session]:
     """A reading session of the pool for searches; a statement that takes too long is 503 `search_too_costly`."""
-    try:
-        async with request.app.state.search_database.reading() as session:
+    async with request.app.state.search_database.reading() as session:
+        try:
             yield session
-    except (TimeoutError, asyncpg.QueryCanceledError) as error:
-        raise Unavailable(
-            "the search takes too long; narrow it by date_from and date_to, or by another filter",
-            code="search_too_costly",
-            retry_after_seconds=5,
-        ) from error
+        except (TimeoutError, asyncpg.QueryCanceledError) as error:
+            raise Unavailable(
+                "the search takes too long; narrow it by date_from and date_to, or by another filter",
+                code="search_too_costly",
+                retry_after_seconds=5,
+            ) from error
 
 
 def _json(body: Any) -> Response:
-    return Response(orjson.dumps(body, option=orjson.OPT_UTC_Z), media_type="application/json")
+    return Response(orjson.dumps(body), media_type="application/json")

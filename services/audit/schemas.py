@@ -1,17 +1,23 @@
 """What may be asked of the log, and how an entry is answered."""
 
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from ipaddress import ip_network
+from ipaddress import IPv4Network, IPv6Address, ip_network
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 from libs.common.events.envelope import rfc3339
-from services.audit.store.search import EXACT, Filters
+from libs.common.web.paging import MOST_LIMIT
+from services.audit.models.words import query_of
+from services.audit.store.search import CLOSED, EXACT, Addresses, Filters
 
 Outcome = Literal["success", "denied", "failure"]
 Severity = Literal["info", "warning", "error", "critical"]
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}(?:[Tt ].+)?")
 
 
 def _network(text: str) -> str:
@@ -21,19 +27,23 @@ def _network(text: str) -> str:
         raise ValueError("must be an address or a CIDR network, such as 192.0.2.7 or 192.0.2.0/24") from None
 
 
-def _storable(text: str) -> str:
-    if "\x00" in text:
-        raise ValueError("must not hold U+0000")
+def _dated(text: Any) -> Any:
+    if not isinstance(text, str) or not _DATE.fullmatch(text):
+        raise ValueError("must be an RFC 3339 time, such as 2026-01-31T12:00:00Z, or a date")
     return text
 
 
-def _aware(moment: datetime) -> datetime:
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+def _in_utc(moment: datetime) -> datetime:
+    try:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except OverflowError:
+        raise ValueError("must lie within the years 1 to 9999 in UTC") from None
 
 
-Text = Annotated[str, Field(min_length=1, max_length=255), AfterValidator(_storable)]
+Text = Annotated[str, Field(min_length=1, max_length=255)]
+Texts = Annotated[list[Text], Field(max_length=50)]
 Network = Annotated[str, Field(max_length=64), AfterValidator(_network)]
-Moment = Annotated[datetime, AfterValidator(_aware)]
+Moment = Annotated[datetime, BeforeValidator(_dated), AfterValidator(_in_utc)]
 
 
 class RangeQuery(BaseModel):
@@ -48,27 +58,30 @@ class RangeQuery(BaseModel):
 class SearchQuery(RangeQuery):
     """Filters; a repeated one means any of its values."""
 
-    action: Annotated[list[Text], Field(max_length=50)] = []
-    target_type: Annotated[list[Text], Field(max_length=50)] = []
-    target_id: Annotated[list[Text], Field(max_length=50)] = []
-    admin_user_id: Annotated[list[Text], Field(max_length=50)] = []
-    outcome: list[Outcome] = []
-    severity: list[Severity] = []
+    action: Texts = []
+    target_type: Texts = []
+    target_id: Texts = []
+    admin_user_id: Texts = []
+    outcome: Annotated[list[Outcome], Field(max_length=50)] = []
+    severity: Annotated[list[Severity], Field(max_length=50)] = []
     ip_address: Annotated[list[Network], Field(max_length=20)] = []
-    source: Annotated[list[Text], Field(max_length=50)] = []
-    request_id: Annotated[list[Text], Field(max_length=50)] = []
-    operation_id: Annotated[list[Text], Field(max_length=50)] = []
-    q: Annotated[str | None, Field(max_length=200), AfterValidator(lambda text: text and _storable(text))] = None
+    source: Texts = []
+    request_id: Texts = []
+    operation_id: Texts = []
+    q: Annotated[str, Field(max_length=200)] = ""
     sort: Literal["created_at", "-created_at"] = "-created_at"
-    limit: Annotated[int, Field(ge=1, le=200)] = 50
+    limit: Annotated[int, Field(ge=1, le=MOST_LIMIT)] = 50
     skip: Annotated[int, Field(ge=0)] = 0
     cursor: Annotated[str | None, Field(max_length=2048)] = None
 
     def filters(self) -> Filters:
         """What is sought, for the store."""
-        exact = {name: list(getattr(self, name)) for name in EXACT if getattr(self, name)}
         return Filters(
-            exact=exact, networks=self.ip_address, date_from=self.date_from, date_to=self.date_to, words=self.q
+            exact={name: wanted for name in (*EXACT, *CLOSED) if (wanted := getattr(self, name))},
+            networks=[_addresses(network) for network in self.ip_address],
+            date_from=self.date_from,
+            date_to=self.date_to,
+            groups=query_of(self.q) if self.q.strip() else None,
         )
 
     def named(self) -> dict[str, Any]:
@@ -76,7 +89,7 @@ class SearchQuery(RangeQuery):
         return self.model_dump(mode="json", exclude={"limit", "skip", "cursor", "sort"}, exclude_defaults=True)
 
 
-def entry_body(row: Any) -> dict[str, Any]:
+def entry_body(row: Mapping[str, Any]) -> dict[str, Any]:
     """An entry as the API answers it, ready for orjson; stored JSON goes through as it is."""
     body = dict(row)
     body["details"] = orjson.Fragment(row["details"])
@@ -84,3 +97,15 @@ def entry_body(row: Any) -> dict[str, Any]:
     body["created_at"] = rfc3339(row["created_at"])
     body["recorded_at"] = rfc3339(row["recorded_at"])
     return body
+
+
+def _addresses(network: str) -> Addresses:
+    """The first and last address of a network, where an IPv4 network mapped into IPv6 is an IPv4 network."""
+    found = ip_network(network)
+    if isinstance(found, IPv4Network):
+        return found.network_address, found.broadcast_address
+    first, last = found.network_address, found.broadcast_address
+    if first.ipv4_mapped is not None and last.ipv4_mapped is not None:
+        return first.ipv4_mapped, last.ipv4_mapped
+    # A zone names an interface of one machine; no stored address has one.
+    return IPv6Address(int(first)), IPv6Address(int(last))

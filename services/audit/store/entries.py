@@ -1,51 +1,44 @@
 """Appending entries: one COPY a batch, each with its place in the log."""
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime
 from uuid import UUID
 
-import uuid_utils
-
 from libs.common.database.engine import Session, driver
-from services.audit.models import Entry
+from libs.common.ids import new_uuid
+from services.audit.models.entries import Entry
+from services.audit.store import wire
 
-COLUMNS = (
-    "sequence", "recorded_at", "id", "event_id", "event_type", "action", "target_type", "target_id", "admin_user_id",
-    "admin_username", "actor_type", "outcome", "severity", "details", "changes", "ip_address", "user_agent", "request_id",
-    "operation_id", "trace_id", "correlation_id", "source", "producer", "producer_seq", "created_at", "words",
-)  # fmt: skip
-_SEQUENCE_BITS = (1 << 62) - 1
+COLUMNS = ("sequence", "id", *Entry._fields)
+_SEQUENCE_BITS = 62
 
 
-async def append(session: Session, entries: Sequence[Entry]) -> None:
-    """Store entries in order, with gapless sequence numbers from 0; whoever appends holds the log's state row."""
+async def append(session: Session, entries: Sequence[Entry]) -> int:
+    """Store entries in order, with gapless sequence numbers from 0; returns the first.
+
+    Whoever appends holds the log's state row until the commit, so that there is one writer, and sequences become
+    visible in their order. `recorded_at` is the database's time at which the batch had its place.
+    """
     connection = driver(session)
-    first = await connection.fetchval("UPDATE log_state SET size = size + $1 RETURNING size - $1", len(entries))
-    now = datetime.now(UTC)
-    await connection.copy_records_to_table(
-        "entries", columns=COLUMNS, records=[record(entry, first + place, now) for place, entry in enumerate(entries)]
-    )
+    await wire.prepare(connection)
+    first: int = await connection.fetchval("UPDATE log_state SET size = size + $1 RETURNING size - $1", len(entries))
+    places = range(first, first + len(entries))
+    records = [(place, name, *entry) for place, name, entry in zip(places, entry_ids(places), entries, strict=True)]
+    await connection.copy_records_to_table("entries", columns=COLUMNS, records=records)
+    return first
 
 
-def record(entry: Entry, sequence: int, recorded_at: datetime) -> tuple[object, ...]:
-    """The columns of one entry, in the order of `COLUMNS`."""
-    return (
-        sequence, recorded_at, entry_id(sequence), entry.event_id, entry.event_type, entry.action, entry.target_type,
-        entry.target_id, entry.admin_user_id, entry.admin_username, entry.actor_type, entry.outcome, entry.severity,
-        entry.details, entry.changes, entry.ip_address, entry.user_agent, entry.request_id, entry.operation_id,
-        entry.trace_id, entry.correlation_id, entry.source, entry.producer, entry.producer_seq, entry.created_at,
-        entry.words,
-    )  # fmt: skip
+def entry_ids(places: range) -> list[str]:
+    """A UUIDv7 for each place: of one moment, with the sequence in the low 62 bits.
+
+    RFC 9562, 6.2, allows a counter there. So an entry is found by its id through the index on its sequence.
+    """
+    moment = new_uuid().int >> _SEQUENCE_BITS << _SEQUENCE_BITS
+    return [f"{moment | place:032x}" for place in places]
 
 
-def entry_id(sequence: int) -> UUID:
-    """A new UUIDv7 that carries the sequence in its low 62 bits (RFC 9562, 6.2: a counter there), so that it needs no index."""
-    return UUID(int=(uuid_utils.uuid7().int & ~_SEQUENCE_BITS) | sequence)
-
-
-def sequence_of(entry: UUID) -> int:
+def sequence_of(entry_id: UUID) -> int:
     """The sequence that an id of ours carries."""
-    return entry.int & _SEQUENCE_BITS
+    return entry_id.int & ((1 << _SEQUENCE_BITS) - 1)
 
 
 async def add_facets(session: Session, facets: Iterable[tuple[str, str]]) -> None:

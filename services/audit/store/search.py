@@ -1,16 +1,19 @@
 """Finding entries: filters, keyset pages in the order of time, capped counts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 from uuid import UUID
 
-from libs.common.database.engine import Session, driver
-from services.audit.models import tokens
-from services.audit.store.entries import sequence_of
+import asyncpg
 
-MOST_COUNTED = 10_001
+from libs.common.database.engine import Session, driver
+from libs.common.web.paging import MOST_COUNT
+from services.audit.models.entries import OUTCOMES, SEVERITIES
+from services.audit.models.words import Group
+from services.audit.store.entries import sequence_of
 
 SHOWN = (
     "id::text AS id", "sequence", "event_id", "event_type", "action", "target_type", "target_id", "admin_user_id",
@@ -18,29 +21,24 @@ SHOWN = (
     "host(ip_address) AS ip_address", "user_agent", "request_id", "operation_id", "trace_id", "source", "created_at",
     "recorded_at",
 )  # fmt: skip
+EXACT = ("action", "target_type", "target_id", "admin_user_id", "source", "request_id", "operation_id")
+CLOSED: Mapping[str, Sequence[str]] = {"outcome": OUTCOMES, "severity": SEVERITIES}
+"""Columns with few values, each a constant in the statement: an index of only the rare ones is not used otherwise."""
 _SELECT = f"SELECT {', '.join(SHOWN)} FROM entries"
-EXACT = (
-    "action",
-    "target_type",
-    "target_id",
-    "admin_user_id",
-    "outcome",
-    "severity",
-    "source",
-    "request_id",
-    "operation_id",
-)
+
+Addresses = tuple[IPv4Address, IPv4Address] | tuple[IPv6Address, IPv6Address]
+"""The first and the last address of a network."""
 
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """What is sought; several values of one name mean any of them."""
+    """What is sought; several values of one name mean any of them. `groups` None seeks no words, empty finds nothing."""
 
-    exact: dict[str, list[str]] = field(default_factory=dict)
-    networks: Sequence[str] = ()
+    exact: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    networks: Sequence[Addresses] = ()
     date_from: datetime | None = None
     date_to: datetime | None = None
-    words: str | None = None
+    groups: Sequence[Group] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,94 +51,78 @@ class Place:
 
 async def search(
     session: Session, filters: Filters, *, newest_first: bool, after: Place | None, skip: int, limit: int
-) -> list[Any]:
+) -> list[asyncpg.Record]:
     """A page of entries as records of `SHOWN`."""
-    where, values = _where(filters)
+    where, values = conditions(filters)
     if after is not None:
         values += [after.created_at, after.sequence]
         where.append(f"(created_at, sequence) {'<' if newest_first else '>'} (${len(values) - 1}, ${len(values)})")
     direction = "DESC" if newest_first else "ASC"
     values += [limit, skip]
     sql = (
-        f"{_SELECT}{_clause(where)} ORDER BY created_at {direction}, sequence {direction}"
+        f"{_SELECT}{clause(where)} ORDER BY created_at {direction}, sequence {direction}"
         f" LIMIT ${len(values) - 1} OFFSET ${len(values)}"
     )
     return list(await driver(session).fetch(sql, *values))
 
 
 async def count(session: Session, filters: Filters) -> int:
-    """How many entries fit, counted up to 10,001."""
-    where, values = _where(filters)
-    sql = f"SELECT count(*) FROM (SELECT FROM entries{_clause(where)} LIMIT {MOST_COUNTED}) AS counted"
+    """How many entries fit, counted up to one more than a list says exactly."""
+    where, values = conditions(filters)
+    sql = f"SELECT count(*) FROM (SELECT FROM entries{clause(where)} LIMIT {MOST_COUNT + 1}) AS counted"
     return int(await driver(session).fetchval(sql, *values))
 
 
-async def find(session: Session, entry: UUID) -> Any | None:
+async def find(session: Session, entry_id: UUID) -> asyncpg.Record | None:
     """One entry as a record of `SHOWN`, or None."""
-    return await driver(session).fetchrow(f"{_SELECT} WHERE sequence = $1 AND id = $2", sequence_of(entry), entry)
+    return await driver(session).fetchrow(f"{_SELECT} WHERE sequence = $1 AND id = $2", sequence_of(entry_id), entry_id)
 
 
-async def facet_values(session: Session, kind: str) -> list[str]:
-    """The distinct values of a kind of facet, in order."""
-    rows = await driver(session).fetch("SELECT value FROM facets WHERE kind = $1 ORDER BY value", kind)
-    return [row["value"] for row in rows]
-
-
-async def counts(session: Session, column: str, filters: Filters, *, most: int = 100) -> list[Any]:
-    """Counts per value of a column (or per day), largest first (days in order)."""
-    where, values = _where(filters)
-    if column == "day":
-        sql = (
-            "SELECT to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD') AS value, count(*) AS count FROM entries"
-            f"{_clause(where)} GROUP BY 1 ORDER BY 1"
-        )
-        return list(await driver(session).fetch(sql, *values))
-    values.append(most)
-    sql = (
-        f"SELECT {column} AS value, count(*) AS count FROM entries{_clause([*where, f'{column} IS NOT NULL'])}"
-        f" GROUP BY 1 ORDER BY 2 DESC, 1 LIMIT ${len(values)}"
-    )
-    return list(await driver(session).fetch(sql, *values))
-
-
-def words_query(text: str) -> str:
-    """The tsquery of a search text: every word must be there, a leading `-` means that it must not. Quoted by us."""
-    parts = []
-    for term in text.split():
-        negated = term.startswith("-")
-        for token in tokens(term)[:1]:
-            quoted = token.replace("\\", "").replace("'", "")
-            parts.append(f"{'!' if negated else ''}'{quoted}'")
-    return " & ".join(parts)
-
-
-def _where(filters: Filters) -> tuple[list[str], list[Any]]:
+def conditions(filters: Filters) -> tuple[list[str], list[Any]]:
+    """The conditions of a WHERE clause, and the values of their parameters."""
     where: list[str] = []
     values: list[Any] = []
-
-    def add(condition: str, value: Any) -> None:
-        values.append(value)
-        where.append(condition.format(f"${len(values)}"))
-
     for name, wanted in filters.exact.items():
-        if len(wanted) == 1:
-            add(f"{name} = {{}}", wanted[0])
-        else:
-            add(f"{name} = ANY({{}}::text[])", wanted)
+        where.append(_is_any_of(name, wanted, values))
+    if "target_id" in filters.exact and "target_type" not in filters.exact:
+        # The index begins with the type: all types there are, so that an id alone finds its entries through it.
+        where.append("target_type = ANY(ARRAY(SELECT value FROM facets WHERE kind = 'target_type'))")
     if filters.networks:
-        conditions = []
-        for network in filters.networks:
-            values.append(network)
-            conditions.append(f"ip_address <<= ${len(values)}::text::inet")
-        where.append(f"({' OR '.join(conditions)})")
-    if filters.date_from is not None:
-        add("created_at >= {}", filters.date_from)
-    if filters.date_to is not None:
-        add("created_at < {}", filters.date_to)
-    if filters.words and (query := words_query(filters.words)):
-        add("array_to_tsvector(words) @@ {}::text::tsquery", query)
+        ranges = []
+        for first, last in filters.networks:
+            values += [first, last]
+            ranges.append(f"ip_address BETWEEN ${len(values) - 1} AND ${len(values)}")
+        where.append(f"({' OR '.join(ranges)})")
+    for operator, moment in ((">=", filters.date_from), ("<", filters.date_to)):
+        if moment is not None:
+            values.append(moment)
+            where.append(f"created_at {operator} ${len(values)}")
+    if filters.groups is not None:
+        values.append(tsquery(filters.groups))
+        where.append(f"words @@ ${len(values)}::text::tsquery")
     return where, values
 
 
-def _clause(where: Sequence[str]) -> str:
+def clause(where: Sequence[str]) -> str:
+    """The WHERE clause of all of them; nothing for none."""
     return f" WHERE {' AND '.join(where)}" if where else ""
+
+
+def tsquery(groups: Sequence[Group]) -> str:
+    """The text of a tsquery. Words hold no quotes and no backslashes: letters, digits and `._@:-` alone."""
+    return " | ".join(f"({' & '.join(_lexeme(*term) for term in group)})" for group in groups)
+
+
+def _lexeme(is_wanted: bool, word: str) -> str:
+    return f"'{word}'" if is_wanted else f"!'{word}'"
+
+
+def _is_any_of(name: str, wanted: Sequence[str], values: list[Any]) -> str:
+    if name in CLOSED:
+        constants = ", ".join(f"'{value}'" for value in CLOSED[name] if value in wanted)
+        return f"{name} IN ({constants})"
+    if len(wanted) == 1:
+        values.append(wanted[0])
+        return f"{name} = ${len(values)}"
+    values.append(list(wanted))
+    return f"{name} = ANY(${len(values)}::text[])"

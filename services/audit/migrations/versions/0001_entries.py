@@ -15,7 +15,7 @@ _CREATE = (
     """
     CREATE TABLE entries (
         sequence bigint NOT NULL,
-        recorded_at timestamptz NOT NULL,
+        recorded_at timestamptz NOT NULL DEFAULT statement_timestamp(),
         id uuid NOT NULL,
         event_id text NOT NULL,
         event_type text NOT NULL,
@@ -25,10 +25,11 @@ _CREATE = (
         admin_user_id text,
         admin_username text,
         actor_type text NOT NULL,
+        actor_id text,
         outcome text NOT NULL CHECK (outcome IN ('success', 'denied', 'failure')),
         severity text NOT NULL CHECK (severity IN ('info', 'warning', 'error', 'critical')),
-        details jsonb NOT NULL,
-        changes jsonb,
+        details json NOT NULL,
+        changes json,
         ip_address inet,
         user_agent text,
         request_id text,
@@ -39,7 +40,7 @@ _CREATE = (
         producer text NOT NULL,
         producer_seq bigint,
         created_at timestamptz NOT NULL,
-        words text[] NOT NULL,
+        words tsvector NOT NULL,
         UNIQUE (sequence, recorded_at)
     ) PARTITION BY RANGE (recorded_at)
     """,
@@ -55,10 +56,18 @@ _CREATE = (
     "CREATE INDEX entries_address ON entries (ip_address) WHERE ip_address IS NOT NULL",
     "CREATE INDEX entries_outcome ON entries (outcome, created_at DESC, sequence DESC) WHERE outcome <> 'success'",
     "CREATE INDEX entries_severity ON entries (severity, created_at DESC, sequence DESC) WHERE severity <> 'info'",
-    # array_to_tsvector takes the words as they are; the pending list keeps the index off the way in.
-    "CREATE INDEX entries_words ON entries USING gin (array_to_tsvector(words))",
+    # The pending list keeps the index off the way in; every search reads all of it, so it must not grow long.
+    "CREATE INDEX entries_words ON entries USING gin (words) WITH (gin_pending_list_limit = 1024)",
     "CREATE TABLE log_state (is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only), size bigint NOT NULL)",
     "INSERT INTO log_state (size) VALUES (0)",
+    """
+    CREATE FUNCTION refuse_shrinking() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        RAISE EXCEPTION 'the audit log never shrinks' USING ERRCODE = 'insufficient_privilege';
+    END $$
+    """,
+    "CREATE TRIGGER only_grows BEFORE UPDATE ON log_state FOR EACH ROW WHEN (NEW.size < OLD.size)"
+    " EXECUTE FUNCTION refuse_shrinking()",
     """
     CREATE TABLE facets (
         kind text NOT NULL CHECK (kind IN ('action', 'target_type')),
@@ -79,10 +88,12 @@ _CREATE = (
     # Only the owner may make tables; the service may ask for the partitions of the months to come, and nothing else.
     """
     CREATE FUNCTION make_partitions(months integer) RETURNS integer LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path = audit, pg_temp AS $$
+    SET search_path = audit, pg_temp SET lock_timeout = '1s' AS $$
     DECLARE
         made integer := 0;
         first date;
+        since timestamptz;
+        until timestamptz;
         name text;
     BEGIN
         IF months NOT BETWEEN 0 AND 24 THEN
@@ -92,16 +103,15 @@ _CREATE = (
         FOR ahead IN 0..months LOOP
             first := (date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead))::date;
             name := 'entries_' || to_char(first, 'YYYY_MM');
-            CONTINUE WHEN to_regclass('audit.' || name) IS NOT NULL;
-            EXECUTE format(
-                'CREATE TABLE %I PARTITION OF entries FOR VALUES FROM (%L) TO (%L)', name,
-                to_char(first, 'YYYY-MM-DD') || ' 00:00:00+00',
-                to_char(first + interval '1 month', 'YYYY-MM-DD') || ' 00:00:00+00'
-            );
+            since := first::timestamp AT TIME ZONE 'UTC';
+            until := (first + interval '1 month') AT TIME ZONE 'UTC';
+            -- What the default partition holds already stays there, and that month gets no partition of its own.
+            CONTINUE WHEN to_regclass('audit.' || name) IS NOT NULL
+                OR EXISTS (SELECT FROM entries_default WHERE recorded_at >= since AND recorded_at < until);
+            EXECUTE format('CREATE TABLE %I PARTITION OF entries FOR VALUES FROM (%L) TO (%L)', name, since, until);
             EXECUTE format(
                 'CREATE TRIGGER no_truncate BEFORE TRUNCATE ON %I FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name
             );
-            EXECUTE format('ALTER INDEX %I SET (gin_pending_list_limit = 65536)', name || '_array_to_tsvector_idx');
             made := made + 1;
         END LOOP;
         RETURN made;
@@ -119,7 +129,7 @@ def upgrade() -> None:
         op.execute(text(statement.replace(":=", "\\:=")))
     role = ddl.role()
     op.execute(text(f"GRANT SELECT, INSERT ON entries, facets TO {role}"))
-    op.execute(text(f"GRANT SELECT, UPDATE ON log_state TO {role}"))
+    op.execute(text(f"GRANT SELECT, UPDATE (size) ON log_state TO {role}"))
     op.execute(text(f"GRANT EXECUTE ON FUNCTION make_partitions(integer) TO {role}"))
 
 
@@ -128,4 +138,5 @@ def downgrade() -> None:
     op.execute(text("DROP TABLE entries, log_state, facets"))
     op.execute(text("DROP FUNCTION make_partitions(integer)"))
     op.execute(text("DROP FUNCTION refuse_change()"))
+    op.execute(text("DROP FUNCTION refuse_shrinking()"))
     ddl.drop_common(Operations(op.get_context()))

