@@ -10,6 +10,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeAlias
 
 import asyncpg
+import orjson
 from sqlalchemy import event
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -54,6 +55,8 @@ class Database:
             pool_timeout=POOL_WAIT_SECONDS,
             pool_use_lifo=True,
             pool_reset_on_return=None,
+            # Postgres writes 1e20 as an integer of 21 digits; this reads it as the number it was.
+            json_deserializer=orjson.loads,
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
         self._direct = DirectPool(self.dedicated, size=pool_size)

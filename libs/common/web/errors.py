@@ -98,7 +98,12 @@ def invalid(errors: Iterable[Mapping[str, Any]]) -> Problem:
 
 def entry(error: Mapping[str, Any]) -> dict[str, Any]:
     """One member of `errors`, without the input."""
-    place = [part if isinstance(part, int) else str(part)[:_MOST_NAME_CHARACTERS] for part in error["loc"]]
+    place = [
+        part if isinstance(part, int) else str(part)[:_MOST_NAME_CHARACTERS]
+        for part in error["loc"]
+        # How a model is built inside is no place in the body.
+        if not str(part).startswith("function-")
+    ]
     return {"loc": place, "msg": _PLAIN_MESSAGES.get(error["type"], error["msg"]), "type": error["type"]}
 
 

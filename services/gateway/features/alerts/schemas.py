@@ -29,7 +29,7 @@ class ListAlertsQuery(ListQuery):
 class RaiseAlertRequest(BaseModel):
     """An alert. Without a fingerprint it is computed from type, title, what is affected, and labels."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     alert_type: AlertType
     severity: AlertSeverity = "warning"
@@ -44,7 +44,7 @@ class RaiseAlertRequest(BaseModel):
 class ResolveAlertRequest(BaseModel):
     """What was done about it."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     resolution_notes: Notes | None = None
 

@@ -23,15 +23,29 @@ MayRead = Annotated[
 ]
 Anyone = Annotated[Caller, Depends(public(action="view_event_document"))]
 
+_EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["specversion", "id", "source", "type"],
+    "properties": {
+        "specversion": {"const": "1.0"},
+        "id": {"type": "string", "minLength": 1, "maxLength": 255},
+        "source": {"type": "string", "minLength": 1, "maxLength": 255, "description": "The source registered for you."},
+        "type": {"type": "string", "minLength": 1, "maxLength": 255},
+        "subject": {"type": ["string", "null"], "minLength": 1, "maxLength": 512},
+        "time": {"type": ["string", "null"], "format": "date-time"},
+        "datacontenttype": {"type": ["string", "null"], "minLength": 1, "maxLength": 1024},
+        "data": {},
+    },
+}
 _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
             "application/cloudevents+json": {
-                "schema": {"type": "object", "required": ["specversion", "id", "source", "type"]}
+                "schema": _EVENT,
             },
             "application/cloudevents-batch+json": {
-                "schema": {"type": "array", "minItems": 1, "maxItems": commands.MOST_EVENTS}
+                "schema": {"type": "array", "minItems": 1, "maxItems": commands.MOST_EVENTS, "items": _EVENT}
             },
         },
     }

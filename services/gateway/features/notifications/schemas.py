@@ -34,7 +34,7 @@ class RecentQuery(BaseModel):
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class CreateNotificationRequest(_Body):

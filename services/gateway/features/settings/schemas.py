@@ -29,11 +29,13 @@ class ListSettingsQuery(ListQuery):
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class CreateSettingRequest(SettingDefinition):
     """A new setting. Without a value it starts with its default."""
+
+    model_config = ConfigDict(strict=True)
 
     key: SettingKey
     value: Any = None
