@@ -17,6 +17,14 @@ from libs.common.errors import ConfigError
 
 PREFIX = "REEVE_"
 _MOST_ECHOED = 60
+_PLAIN_RULES = {
+    "int_parsing": "must be a whole number",
+    "float_parsing": "must be a number",
+    "bool_parsing": "must be true or false",
+    "too_short": "must be at least {min_length} long",
+    "too_long": "must be at most {max_length} long",
+}
+"""Rules that say it shorter than pydantic does."""
 _UNSPEAKABLE = ("password", "secret", "key", "token", "url", "client", "credential")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -87,7 +95,7 @@ def _line(error: ErrorDetails) -> str:
     name = str(error["loc"][0]) if error["loc"] else ""
     variable = f"{PREFIX}{name.removeprefix(PREFIX.lower()).upper()}"
     where = ".".join(str(part) for part in error["loc"][1:])
-    rule = error["msg"].replace("Input should be", "must be").replace("\n", " ")
+    rule = _rule(error)
     text = f"{variable}: {f'{where}: ' if where else ''}{rule}"
     if error["type"] == "missing":
         return f"{variable}: must be set"
@@ -95,6 +103,13 @@ def _line(error: ErrorDetails) -> str:
     if any(word in name for word in _UNSPEAKABLE) or not isinstance(given, str | int | float):
         return text
     return f"{text}, got {json.dumps(str(given)[:_MOST_ECHOED])}"
+
+
+def _rule(error: ErrorDetails) -> str:
+    plain = _PLAIN_RULES.get(error["type"])
+    if plain is not None:
+        return plain.format_map(error.get("ctx", {}))
+    return error["msg"].replace("Input should be", "must be").replace("String should", "must").replace("\n", " ")
 
 
 def _unparsable(settings: type[Settings], error: SettingsError) -> str:

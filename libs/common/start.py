@@ -48,14 +48,16 @@ def open_database(
     )
 
 
-async def open_transport(config: Connections, name: str) -> Transport:
+async def open_transport(
+    config: Connections, name: str, *, patience_seconds: float = BROKER_PATIENCE_SECONDS
+) -> Transport:
     """The service's own connection to the broker, waited for when it is named and not there yet."""
     return await connect(
         config.amqp_url.get_secret_value() if config.amqp_url else None,
         application=f"reeve-{name}",
         namespace=config.amqp_namespace,
         declare=config.amqp_declare,
-        patience_seconds=BROKER_PATIENCE_SECONDS,
+        patience_seconds=patience_seconds,
     )
 
 

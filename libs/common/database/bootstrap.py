@@ -30,7 +30,7 @@ async def prepare(
     """
     check(passwords, database, role_prefix)
     names = {role: f"{role_prefix}_{role}" for role in ROLES}
-    admin = await asyncpg.connect(admin_url, timeout=10)
+    admin = await _connect(admin_url)
     try:
         # Roles and databases are the cluster's: two preparations at once would trip over each other.
         await admin.execute("SELECT pg_advisory_lock(hashtextextended('reeve.bootstrap', 0))")
@@ -39,7 +39,7 @@ async def prepare(
         await _prepare_database(admin, database, names)
     finally:
         await admin.close()
-    inside = await asyncpg.connect(_with(admin_url, database=database), timeout=10)
+    inside = await _connect(_with(admin_url, database=database))
     try:
         async with inside.transaction():
             await inside.execute("SELECT pg_advisory_xact_lock(hashtextextended('reeve.bootstrap', 0))")
@@ -69,6 +69,18 @@ def check(passwords: Mapping[str, str], database: str, role_prefix: str) -> None
         password = passwords.get(role, "")
         if not (password and password.isascii() and password.isprintable()):
             raise ConfigError(f"the password of the database role {role} must be printable ASCII and not empty")
+
+
+async def _connect(url: str) -> asyncpg.Connection:
+    """Connect as the administrator. What is wrong with the URL, or with who answers there, is a `ConfigError`."""
+    try:
+        return await asyncpg.connect(url, timeout=10)
+    except (ValueError, asyncpg.InterfaceError):
+        raise ConfigError("REEVE_DATABASE_URL: must be postgresql://user:password@host:port/database") from None
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        reason = (str(error) or "no answer within 10 s").partition("\n")[0]
+        address = urlsplit(url).netloc.rpartition("@")[2][:100]
+        raise ConfigError(f"REEVE_DATABASE_URL: cannot use Postgres at {address}: {reason}") from None
 
 
 async def _prepare_role(admin: asyncpg.Connection, name: str, password: str) -> None:

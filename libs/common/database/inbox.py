@@ -37,6 +37,7 @@ _SAVE = """
     FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS saved (producer, watermark, above)
     WHERE inbox.consumer = $1 AND inbox.producer = saved.producer
 """
+_MOVE = "UPDATE inbox SET watermark = $4 WHERE consumer = $1 AND producer = $2 AND watermark = $3 AND above = 0"
 _LOCK_CROWDED = """
     SELECT consumer, producer, watermark, above FROM inbox
     WHERE above > $1 OR EXISTS (
@@ -138,6 +139,23 @@ async def prune(session: Session, *, most_rows: int, older_than_days: float) -> 
 
 
 async def _admit_numbers(session: Session, consumer: str, numbers: Mapping[str, list[int]]) -> dict[str, set[int]]:
+    if len(numbers) == 1:
+        ((producer, found),) = numbers.items()
+        if await _follows(session, consumer, producer, found):
+            return {producer: set(found)}
+    return await _admit_any(session, consumer, numbers)
+
+
+async def _follows(session: Session, consumer: str, producer: str, numbers: list[int]) -> bool:
+    """Whether the numbers go on right after the watermark, with nothing seen beyond it; then it has moved, in one statement."""
+    first, last = numbers[0], numbers[-1]
+    if last - first + 1 != len(numbers) or numbers != list(range(first, last + 1)):
+        return False
+    moved = await driver(session).execute(_MOVE, consumer, producer, first - 1, last)
+    return bool(moved == "UPDATE 1")
+
+
+async def _admit_any(session: Session, consumer: str, numbers: Mapping[str, list[int]]) -> dict[str, set[int]]:
     known = await _lock(session, consumer, sorted(numbers))
     admitted: dict[str, set[int]] = {}
     saved: dict[str, Progress] = {}

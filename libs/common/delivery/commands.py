@@ -15,7 +15,7 @@ from libs.common.broker.topology import Queue
 from libs.common.broker.transport import Message, Transport, Unconfirmed, Unroutable
 from libs.common.crashpoint import crashpoint
 from libs.common.database import outbox
-from libs.common.database.engine import Database, Session
+from libs.common.database.engine import Database, Session, driver
 from libs.common.delivery.subscriber import Arrived, Refused, Subscriber
 from libs.common.errors import ReeveError
 from libs.common.events.catalog import Catalog, new_event
@@ -27,6 +27,7 @@ MOST_WAITING = 10_000
 """Requests of one gateway that may wait for replies at once."""
 
 CommandHandler = Callable[[Session, Event], Awaitable[Event]]
+"""Applies one command in the given transaction and returns its outcome event, which the consumer emits."""
 
 log = logs.get("commands")
 
@@ -104,13 +105,16 @@ class CommandConsumer:
         await self._subscriber.run()
 
     async def _apply(self, session: Session, arrived: Sequence[Arrived]) -> None:
-        """All commands of a batch in one transaction; only when one is refused does each get a savepoint."""
+        """All commands of a batch in one transaction; only when one is refused does each get a savepoint of its own."""
         self._replies = {}
+        connection = driver(session)
+        await connection.execute("SAVEPOINT batch")
         try:
-            async with session.begin_nested():
-                outcomes = [await self._one(session, command.event) for command in arrived]
+            outcomes = [await self._one(session, command.event) for command in arrived]
         except ReeveError:
+            await connection.execute("ROLLBACK TO SAVEPOINT batch")
             outcomes = [await self._guarded(session, command.event) for command in arrived]
+        await outbox.emit(session, *outcomes)
         replies: dict[str, list[bytes]] = defaultdict(list)
         for command, outcome in zip(arrived, outcomes, strict=True):
             if command.reply_to:
@@ -122,9 +126,7 @@ class CommandConsumer:
             async with session.begin_nested():
                 return await self._one(session, command)
         except ReeveError as error:
-            rejection = self._rejection(command, error)
-            await outbox.emit(session, rejection)
-            return rejection
+            return self._rejection(command, error)
 
     async def _fail(self, session: Session, command: Arrived) -> None:
         """A command that became a dead letter ends its operation too: nobody polls for ever."""

@@ -6,7 +6,7 @@ from libs.common.database.engine import Session
 from libs.common.events.catalog import Change
 from libs.common.events.envelope import Event
 from libs.common.events.notifications import AlertRaised, AlertRepeated, AlertResolved, RaiseAlert, ResolveAlert
-from services.notifications.commands.cause import Cause, canonical_id, told
+from services.notifications.commands.cause import Cause, canonical_id
 from services.notifications.models import AlertDraft, alert_not_found
 from services.notifications.store import alerts
 from services.notifications.store.alerts import Occurrence, Raised
@@ -26,7 +26,7 @@ async def raise_alert(session: Session, cause: Cause, asked: RaiseAlert, *, now:
     )
     await alerts.take_turn(session)
     (raised,) = await alerts.raise_all(session, [Occurrence(draft, now, now)])
-    return await told(session, raised_event(cause, raised))
+    return raised_event(cause, raised)
 
 
 async def resolve_alert(session: Session, cause: Cause, asked: ResolveAlert, *, now: datetime) -> Event:
@@ -44,7 +44,7 @@ async def resolve_alert(session: Session, cause: Cause, asked: ResolveAlert, *, 
         result=resolved.body(),
         origin=cause.origin,
     )
-    return await told(session, cause.event(data, subject=f"alert/{alert_id}"))
+    return cause.event(data, subject=f"alert/{alert_id}")
 
 
 def raised_event(cause: Cause, raised: Raised) -> Event:

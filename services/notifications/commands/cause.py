@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from libs.common.database import outbox
-from libs.common.database.engine import Session
 from libs.common.errors import Invalid
 from libs.common.events.catalog import MessageData, new_event
 from libs.common.events.envelope import Event
@@ -43,12 +41,6 @@ class Cause:
         if not self.actor_id or len(self.actor_id) > _MOST_ADMIN_CHARACTERS:
             raise Invalid("the command names no administrator", code="actor_missing")
         return self.actor_id
-
-
-async def told(session: Session, event: Event) -> Event:
-    """Emit an event and return it, as the outcome."""
-    await outbox.emit(session, event)
-    return event
 
 
 def canonical_id(text: str) -> str | None:

@@ -17,7 +17,7 @@ from libs.common.events.notifications import (
     ReadNotification,
     UnreadNotification,
 )
-from services.notifications.commands.cause import Cause, canonical_id, told
+from services.notifications.commands.cause import Cause, canonical_id
 from services.notifications.models import Notification, NotificationDraft, notification_not_found
 from services.notifications.store import notifications, reads
 
@@ -34,7 +34,7 @@ async def create_notification(session: Session, cause: Cause, asked: CreateNotif
         metadata=asked.notification_metadata,
     )
     (created,) = await notifications.append(session, [draft], now=now)
-    return await told(session, created_event(cause, created, rule=None))
+    return created_event(cause, created, rule=None)
 
 
 async def read_notification(session: Session, cause: Cause, asked: ReadNotification, *, now: datetime) -> Event:
@@ -47,7 +47,7 @@ async def read_notification(session: Session, cause: Cause, asked: ReadNotificat
         result=after.body(admin_id=cause.admin_id),
         origin=cause.origin,
     )
-    return await told(session, cause.event(data, subject=f"notification/{after.id}"))
+    return cause.event(data, subject=f"notification/{after.id}")
 
 
 async def unread_notification(session: Session, cause: Cause, asked: UnreadNotification, *, now: datetime) -> Event:
@@ -60,7 +60,7 @@ async def unread_notification(session: Session, cause: Cause, asked: UnreadNotif
         result=after.body(admin_id=cause.admin_id),
         origin=cause.origin,
     )
-    return await told(session, cause.event(data, subject=f"notification/{after.id}"))
+    return cause.event(data, subject=f"notification/{after.id}")
 
 
 async def read_all(session: Session, cause: Cause, _: ReadAllNotifications, *, now: datetime) -> Event:
@@ -69,7 +69,7 @@ async def read_all(session: Session, cause: Cause, _: ReadAllNotifications, *, n
     data = NotificationsRead(
         admin_id=cause.admin_id, read_up_to=read_up_to, result={"unread_count": 0}, origin=cause.origin
     )
-    return await told(session, cause.event(data, subject=f"notification_reader/{cause.admin_id}"))
+    return cause.event(data, subject=f"notification_reader/{cause.admin_id}")
 
 
 async def delete_notification(session: Session, cause: Cause, asked: DeleteNotification, *, now: datetime) -> Event:
@@ -80,7 +80,7 @@ async def delete_notification(session: Session, cause: Cause, asked: DeleteNotif
         raise notification_not_found(asked.notification_id[:100])
     kind, title = await notifications.delete(session, notification_id)
     data = NotificationDeleted(status=204, notification_id=notification_id, type=kind, title=title, origin=cause.origin)
-    return await told(session, cause.event(data, subject=f"notification/{notification_id}"))
+    return cause.event(data, subject=f"notification/{notification_id}")
 
 
 def created_event(cause: Cause, created: Notification, *, rule: str | None) -> Event:

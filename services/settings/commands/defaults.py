@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from libs.common.database import outbox
 from libs.common.database.engine import Session
 from libs.common.events.envelope import Event
 from libs.common.identity import ActorType
@@ -33,4 +34,5 @@ async def create_defaults(
         except SettingExists:
             continue  # Another instance starts at the same moment.
         created.append(event)
+    await outbox.emit(session, *created)
     return created

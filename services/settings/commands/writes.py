@@ -1,10 +1,9 @@
 """The writes of settings.
 
-Every function works in the caller's transaction, locks the setting's row first, and returns the outcome that it
-has put into the outbox. A refusal rises before anything was written.
+Every function works in the caller's transaction, locks the setting's row first, and returns the outcome, which
+the caller emits. A refusal rises before anything was written.
 """
 
-from libs.common.database import outbox
 from libs.common.database.engine import Session
 from libs.common.errors import Conflict
 from libs.common.events.envelope import Event
@@ -81,7 +80,7 @@ async def delete_setting(session: Session, ask: Ask, *, key: str, expected_versi
     setting = await _locked(session, key, expected_version)
     revision = decisions.delete(setting, ask.stamp)
     await settings.delete(session, revision, reason=ask.reason, operation_id=ask.operation_id)
-    return await _told(session, outcome_event(ask, revision))
+    return outcome_event(ask, revision)
 
 
 async def roll_back_setting(
@@ -113,12 +112,7 @@ async def _write(
     if revision.plain is not None:
         slot = Slot(after.key, after.version)
         await secrets.append(session, slot, vault.encrypt(revision.plain.encode(), slot))
-    return await _told(session, outcome_event(ask, revision, restored_version=restored_version))
-
-
-async def _told(session: Session, event: Event) -> Event:
-    await outbox.emit(session, event)
-    return event
+    return outcome_event(ask, revision, restored_version=restored_version)
 
 
 async def _past_value(session: Session, vault: Vault, key: str, past: Past) -> Given | None:

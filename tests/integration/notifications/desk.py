@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from libs.common.broker.transport import Message
+from libs.common.database import outbox
 from libs.common.database.engine import Database, driver
 from libs.common.delivery.subscriber import Arrived
 from libs.common.events.catalog import CommandData, new_event
@@ -52,6 +53,7 @@ class Desk:
         asked = command(data, admin_id=admin_id)
         async with self.database.transaction() as session:
             outcome = await COMMANDS[asked.type](session, asked)
+            await outbox.emit(session, outcome)
         assert outcome.causationid == asked.id
         found: dict[str, Any] = outcome.data
         return found

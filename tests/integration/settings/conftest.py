@@ -10,6 +10,7 @@ import orjson
 import pytest
 from nacl.public import PrivateKey
 
+from libs.common.database import outbox
 from libs.common.database.ddl import COMMON_TABLES
 from libs.common.database.engine import Database
 from libs.common.events.catalog import new_event
@@ -52,7 +53,9 @@ class SettingsUnderTest:
         command = self.command(data)
         self.sent.append(command)
         async with self.database.transaction() as session:
-            return await command_handlers(self.keys)[command.type](session, command)
+            outcome = await command_handlers(self.keys)[command.type](session, command)
+            await outbox.emit(session, outcome)
+            return outcome
 
     def command(self, data: SettingCommand) -> Event:
         """The command as the gateway sends it."""
