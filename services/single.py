@@ -37,6 +37,10 @@ from services.settings.config import Config as SettingsConfig
 ConfigT = TypeVar("ConfigT", bound=Settings)
 
 
+BROKER_SECONDS = 10.0
+"""How long a broker that was named is waited for: somebody sits before the screen."""
+
+
 class SingleConfig(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
     """What one process needs to know before its services read their own variables."""
 
@@ -59,7 +63,7 @@ async def run() -> None:
             )
             make_keys(config.keys)
             progress.update("Connecting to the broker ...")
-            transport = await open_transport(config, "platform")
+            transport = await open_transport(config, "platform", patience_seconds=BROKER_SECONDS)
             progress.update("Starting the services ...")
             services = build_services(urls, transport)
             await settings.prepare(services[1])

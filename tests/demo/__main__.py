@@ -21,6 +21,7 @@ from tests.demo.administrator import Administrator
 from tests.demo.emitters import AmqpEmitter, Emitter, HttpEmitter, drop_user
 from tests.demo.listener import Listener
 
+LOCAL_URL = f"http://{os.environ.get('REEVE_HOST') or '127.0.0.1'}:{os.environ.get('REEVE_PORT') or '8080'}"
 LOCAL_AMQP = "amqp://guest:guest@127.0.0.1:5672/"
 SETTLE_SECONDS = 30.0
 
@@ -52,7 +53,7 @@ class Plan:
 
 
 def main(
-    url: Annotated[str, typer.Option(help="The platform.")] = os.environ.get("REEVE_URL", "http://127.0.0.1:8080"),
+    url: Annotated[str, typer.Option(envvar="REEVE_URL", help="The platform.")] = LOCAL_URL,
     email: Annotated[str, typer.Option(envvar="REEVE_ADMIN_EMAIL")] = "admin@example.com",
     password: Annotated[str, typer.Option(envvar="REEVE_ADMIN_PASSWORD", prompt=True, hide_input=True)] = "",
     rate: Annotated[float, typer.Option(min=1, max=2000, help="Events per second.")] = 100,

@@ -46,10 +46,11 @@ def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> 
 @pytest.mark.parametrize(
     ("name", "value", "line"),
     [
-        ("PORT", "http", 'REEVE_PORT: must be a valid integer, unable to parse string as an integer, got "http"'),
+        ("PORT", "http", 'REEVE_PORT: must be a whole number, got "http"'),
         ("PORT", "70000", 'REEVE_PORT: must be less than or equal to 65535, got "70000"'),
-        ("PORT", "1\n2", 'REEVE_PORT: must be a valid integer, unable to parse string as an integer, got "1\\n2"'),
+        ("PORT", "1\n2", 'REEVE_PORT: must be a whole number, got "1\\n2"'),
         ("TRACE_SAMPLE", "2", 'REEVE_TRACE_SAMPLE: must be less than or equal to 1, got "2"'),
+        ("ADMIN_PASSWORD", "short", "REEVE_ADMIN_PASSWORD: must be at least 12 long"),
         ("MODE", "maybe", "REEVE_MODE: must be 'on' or 'off', got \"maybe\""),
         ("CLIENTS", "{", "REEVE_CLIENTS: must be valid JSON"),
     ],
