@@ -41,7 +41,10 @@ def document(catalog: Catalog, *, version: str, exchange: str) -> dict[str, Any]
             f"receive_{_name(model)}": {"action": "receive", "channel": {"$ref": f"#/channels/{_name(model)}"}}
             for model in events
         },
-        "components": {"messages": {_name(model): _message(model) for model in events}},
+        "components": {
+            "messages": {_name(model): _message(model) for model in events},
+            "schemas": {name: found for model in events for name, found in _definitions(model).items()},
+        },
     }
 
 
@@ -63,6 +66,21 @@ def _channel(model: type[MessageData], exchange: str) -> dict[str, Any]:
     }
 
 
+def _data(model: type[MessageData]) -> dict[str, Any]:
+    """The schema of `data` inside the document, where references lead to the document's own components."""
+    schema = _referring(model)
+    return {name: found for name, found in schema.items() if name != "$defs"}
+
+
+def _definitions(model: type[MessageData]) -> dict[str, Any]:
+    found: dict[str, Any] = _referring(model).get("$defs", {})
+    return found
+
+
+def _referring(model: type[MessageData]) -> dict[str, Any]:
+    return model.model_json_schema(mode="validation", ref_template="#/components/schemas/{model}")
+
+
 def _message(model: type[MessageData]) -> dict[str, Any]:
     attributes = {
         "type": "object",
@@ -74,7 +92,7 @@ def _message(model: type[MessageData]) -> dict[str, Any]:
             "type": {"const": model.TYPE},
             "subject": {"type": "string"},
             "time": {"type": "string", "format": "date-time"},
-            "data": json_schema(model),
+            "data": _data(model),
         },
     }
     return {

@@ -1,0 +1,1 @@
+"""Tests of the catalogue: what was released stays readable."""
