@@ -128,7 +128,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
     state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
     app.include_router(_routes())
-    install(app, access, open_paths=(OPENAPI_URL, DOCS_URL, "/docs/oauth2-redirect"))
+    install(app, access, open_paths=(OPENAPI_URL, DOCS_URL))
 
     async def resolve(arrived: Sequence[Arrived]) -> None:
         for one in arrived:

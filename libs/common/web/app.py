@@ -9,13 +9,17 @@ from functools import partial
 from typing import Any
 
 from fastapi import FastAPI
+from fastapi.dependencies.models import Dependant
 from fastapi.middleware.asyncexitstack import AsyncExitStackMiddleware
 from fastapi.routing import iter_route_contexts
+from starlette.requests import Request
+from starlette.responses import HTMLResponse
 from starlette.routing import Match
 from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 
 from libs.common.assertions import AssertionVerifier
-from libs.common.web.body import StrictRoute, queries_of
+from libs.common.web import reference
+from libs.common.web.body import StrictRoute, doors_of, queries_of
 from libs.common.web.errors import Shape
 from libs.common.web.health import Check, probes
 from libs.common.web.middleware import Edge, Limits
@@ -54,19 +58,29 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """The description, with our error shape in the place of FastAPI's."""
         if self.openapi_schema is None:
-            self.openapi_schema = with_error_shape(self._with_queries(super().openapi()))
+            self.openapi_schema = with_error_shape(self._completed(super().openapi()))
         return self.openapi_schema
 
-    def _with_queries(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """The description with the parameters of `query_of`, which FastAPI knows nothing of."""
+    def _completed(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """The description with what FastAPI knows nothing of: the parameters of `query_of`, and permissions."""
         for context in iter_route_contexts(self.routes):
-            dependant = getattr(context, "dependant", None)
-            parameters = [one for parser in queries_of(dependant) for one in parser.parameters()] if dependant else []
-            for method in context.methods or () if parameters else ():
+            dependant: Dependant | None = getattr(context, "dependant", None)
+            if dependant is None:
+                continue
+            for method in context.methods or ():
                 operation = schema["paths"].get(context.path, {}).get(method.lower())
                 if operation is not None:
-                    operation.setdefault("parameters", []).extend(parameters)
+                    _complete(operation, dependant)
         return schema
+
+
+def _complete(operation: dict[str, Any], dependant: Dependant) -> None:
+    parameters = [one for parser in queries_of(dependant) for one in parser.parameters()]
+    if parameters:
+        operation.setdefault("parameters", []).extend(parameters)
+    needed = next((door.permission for door in doors_of(dependant) if door.permission), None)
+    if needed:
+        operation["x-required-permission"] = needed
 
 
 def allowed_methods(scope: Scope) -> list[str]:
@@ -105,7 +119,7 @@ def create_app(
         version=version,
         lifespan=lifespan,
         openapi_url=openapi_url,
-        docs_url=docs_url,
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         telemetry={
@@ -130,4 +144,13 @@ def create_app(
         streams=app.state.streams,
     )
     app.include_router(probes(checks))
+    if docs_url is not None:
+        app.add_route(docs_url, _reference_page, include_in_schema=False)
     return app
+
+
+async def _reference_page(request: Request) -> HTMLResponse:
+    """The description for people: a page of our own that loads nothing from elsewhere."""
+    app: Application = request.app
+    page = reference.reference(app.openapi(), openapi_url=app.openapi_url or "")
+    return HTMLResponse(page, headers={"content-security-policy": reference.POLICY})

@@ -65,6 +65,9 @@ class StrictRequest(Request):
 class Door(ABC):
     """A dependency that decides whether the caller may come in; it speaks before the request is looked at."""
 
+    permission: str | None = None
+    """What the caller must hold, for the description of the API."""
+
     @abstractmethod
     async def __call__(self, request: Request) -> object:
         """Let the caller in, or raise. Asked twice in one request, it answers the same."""
@@ -78,7 +81,7 @@ class StrictRoute(routing.APIRoute):
         handler = super().get_route_handler()
         route = _declared(self)
         known = query_names(route)
-        doors = _doors(route.dependant)
+        doors = doors_of(route.dependant)
         reads_json = route.body_field is not None and not isinstance(route.body_field.field_info, params.Form)
 
         async def strict(request: Request) -> Response:
@@ -201,10 +204,10 @@ def _declared(route: routing.APIRoute) -> Any:
     return effective if effective is not None and effective.original_route is route else route
 
 
-def _doors(dependant: Dependant) -> list[Door]:
+def doors_of(dependant: Dependant) -> list[Door]:
     """The doors that a route declares, directly or through what it depends on."""
     own = [dependant.call] if isinstance(dependant.call, Door) else []
-    return own + [door for below in dependant.dependencies for door in _doors(below)]
+    return own + [door for below in dependant.dependencies for door in doors_of(below)]
 
 
 def query_names(route: Any) -> dict[str, bool]:
