@@ -15,6 +15,7 @@ from pamqp.common import FieldValue
 
 UNDECODABLE = "x-reeve-undecodable"
 """The only header of a message whose header table could not be decoded."""
+_LONG_STRING = ord("S")
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -35,10 +36,29 @@ def date(value: bytes) -> tuple[int, datetime]:
 def table(value: bytes) -> tuple[int, FieldValue]:
     """4.2.5.5, field table: 32 bits of length, then pairs."""
     try:
-        return decode.field_table(value)
+        return _texts(value) or decode.field_table(value)
     except (ValueError, OverflowError, OSError, ArithmeticError, LookupError, RecursionError):
         (length,) = struct.unpack(">I", value[:4])
         return 4 + length, {UNDECODABLE: True}
+
+
+def _texts(value: bytes) -> tuple[int, FieldValue] | None:
+    """A table that holds only long strings, as ours do, read in one go; None for any other. Half of what a message costs."""
+    end = 4 + int.from_bytes(value[:4], "big")
+    if end > len(value):
+        return None
+    at, found = 4, {}
+    while at < end:
+        name_end = at + 1 + value[at]
+        text_at = name_end + 5
+        if text_at > end or value[name_end] != _LONG_STRING:
+            return None
+        text_end = text_at + int.from_bytes(value[name_end + 1 : text_at], "big")
+        if text_end > end:
+            return None
+        found[value[at + 1 : name_end].decode()] = value[text_at:text_end].decode()
+        at = text_end
+    return end, found
 
 
 def install() -> None:
