@@ -47,7 +47,8 @@ def _texts(value: bytes) -> tuple[int, FieldValue] | None:
     end = 4 + int.from_bytes(value[:4], "big")
     if end > len(value):
         return None
-    at, found = 4, {}
+    at = 4
+    found: dict[str, FieldValue] = {}
     while at < end:
         name_end = at + 1 + value[at]
         text_at = name_end + 5
