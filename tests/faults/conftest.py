@@ -27,7 +27,7 @@ async def stem() -> AsyncIterator[Stem]:
 
 
 @pytest.fixture(scope="session")
-async def platform(
+async def shared_platform(
     stem: Stem, platform_databases: PlatformDatabases, rabbitmq: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Platform]:
     """Four running services on the shared Postgres and RabbitMQ."""
@@ -40,6 +40,13 @@ async def platform(
         await made.end()
         await remove_namespace(rabbitmq, made.namespace)
         await platform_databases.drop(database)
+
+
+@pytest.fixture
+async def platform(shared_platform: Platform) -> Platform:
+    """The shared platform, all of it alive."""
+    await shared_platform.revive()
+    return shared_platform
 
 
 @pytest.fixture

@@ -66,9 +66,12 @@ class Observer:
         found = {place: await self._connection.fetch(query) for place, query in _MARKS.items()}
         return {place: [row[0] for row in rows if run in row[0]] for place, rows in found.items()}
 
-    async def dead_letters(self, service: str) -> list[str]:
-        """The reasons of a service's dead letters, oldest first."""
-        rows = await self._connection.fetch(f"SELECT reason FROM {service}.dead_letters ORDER BY received_at")
+    async def dead_letters(self, service: str, *, containing: str) -> list[str]:
+        """The reasons of a service's dead letters whose message contains a text, oldest first."""
+        rows = await self._connection.fetch(
+            f"SELECT reason FROM {service}.dead_letters WHERE position($1::bytea IN body) > 0 ORDER BY received_at",
+            containing.encode(),
+        )
         return [row[0] for row in rows]
 
     async def end_sessions(self, most: int = 1000) -> int:
