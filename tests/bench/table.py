@@ -97,7 +97,10 @@ def _audit(found: dict[str, Any]) -> Iterator[Row]:
 def text_table(machine: dict[str, Any], rows: list[Row]) -> str:
     """The table in plain text."""
     widths = [max(len(row[place]) for row in (HEAD, *rows)) for place in range(4)]
-    lines = [f"{name}: {value}" for name, value in machine.items()] + [""]
-    for row in (HEAD, tuple("-" * width for width in widths), *rows):
-        lines.append("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-    return "\n".join(lines) + "\n"
+    head = [f"{name}: {value}" for name, value in machine.items()]
+    rule: Row = tuple("-" * width for width in widths)  # type: ignore[assignment]
+    body = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (HEAD, rule, *rows)
+    ]
+    return "\n".join([*head, "", *body]) + "\n"

@@ -43,6 +43,16 @@ class Sent:
 
 
 @dataclass(frozen=True)
+class Sender:
+    """The demonstration as a platform service."""
+
+    client_id: str
+    secret: str
+    source: str
+    token: str
+
+
+@dataclass(frozen=True)
 class Plan:
     """How much, how fast, and with which story."""
 
@@ -53,6 +63,7 @@ class Plan:
 
 
 def main(
+    *,
     url: Annotated[str, typer.Option(envvar="REEVE_URL", help="The platform.")] = LOCAL_URL,
     email: Annotated[str, typer.Option(envvar="REEVE_ADMIN_EMAIL")] = "admin@example.com",
     password: Annotated[str, typer.Option(envvar="REEVE_ADMIN_PASSWORD", prompt=True, hide_input=True)] = "",
@@ -85,7 +96,8 @@ async def demonstrate(url: str, email: str, password: str, plan: Plan) -> bool:
             "/api/v1/oauth/token", data={"grant_type": "client_credentials"}, auth=(client_id, secret)
         )
         token.raise_for_status()
-        ways = await open_ways(admin, http, token.json()["access_token"], client_id, secret, source)
+        sender = Sender(client_id, secret, source, token.json()["access_token"])
+        ways = await open_ways(admin, http, sender)
         sent = Sent()
         async with Listener(http, admin).listening() as listener:
             started = time.monotonic()
@@ -100,22 +112,20 @@ async def demonstrate(url: str, email: str, password: str, plan: Plan) -> bool:
     return all(expected == stored for _, expected, stored in rows)
 
 
-async def open_ways(
-    admin: Administrator, http: httpx.AsyncClient, token: str, client_id: str, secret: str, source: str
-) -> dict[str, Emitter]:
+async def open_ways(admin: Administrator, http: httpx.AsyncClient, sender: Sender) -> dict[str, Emitter]:
     """HTTP always; AMQP too where the platform uses RabbitMQ."""
-    ways: dict[str, Emitter] = {"HTTP": HttpEmitter(http, token, source)}
+    ways: dict[str, Emitter] = {"HTTP": HttpEmitter(http, sender.token, sender.source)}
     health = await admin.get("/system/health")
     broker = next(one for one in health["components"] if one["kind"] == "broker")
     if broker["figures"]["transport"] == "rabbitmq":
         amqp = await AmqpEmitter.connect(
-            os.environ.get("REEVE_AMQP_URL", LOCAL_AMQP), client_id=client_id, secret=secret, source=source,
+            os.environ.get("REEVE_AMQP_URL", LOCAL_AMQP), client_id=sender.client_id, secret=sender.secret, source=sender.source,
             namespace=os.environ.get("REEVE_AMQP_NAMESPACE", ""),
         )  # fmt: skip
-        Console().print(f"emitting over HTTP as {client_id} and over AMQP as the broker user {amqp.user}")
+        Console().print(f"emitting over HTTP as {sender.client_id} and over AMQP as the broker user {amqp.user}")
         ways["AMQP"] = amqp
     else:
-        Console().print(f"emitting over HTTP as {client_id}; the platform uses no RabbitMQ")
+        Console().print(f"emitting over HTTP as {sender.client_id}; the platform uses no RabbitMQ")
     return ways
 
 
