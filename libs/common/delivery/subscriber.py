@@ -10,8 +10,11 @@ import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from time import time_ns
 
-from libs.common import logs
+from opentelemetry.trace import SpanKind
+
+from libs.common import logs, telemetry
 from libs.common.broker.topology import Queue
 from libs.common.broker.transport import Delivery, Message, Subscription, Transport, Unconfirmed, Unroutable
 from libs.common.crashpoint import crashpoint
@@ -212,6 +215,7 @@ class Subscriber:
     async def _commit(self, arrived: Sequence[Arrived], parked: Sequence[_Parked]) -> None:
         if not arrived and not parked:
             return
+        started_ns = time_ns()
         async with self._database.transaction() as session:
             arrivals = [_arrival(one) for one in arrived]
             numbered = [one.arrival for one in parked if one.arrival is not None]
@@ -229,9 +233,23 @@ class Subscriber:
                     if one.culprit is not None and self._give_up is not None:
                         await self._give_up(session, one.culprit)
             crashpoint("cons.before_commit")
+        self._trace(first, started_ns)
         EVENTS_CONSUMED.labels(self._queue.name).inc(len(first))
         INBOX_DUPLICATES.labels(self._queue.name).inc(len(arrived) - len(first))
         await self._announce(first, letters)
+
+    def _trace(self, first: Sequence[Arrived], started_ns: int) -> None:
+        """One span for each applied event of a sampled trace, below the span of whoever sent it."""
+        for one in first:
+            sent = one.event.traceparent
+            if sent is not None and sent.endswith("-01"):
+                telemetry.record(
+                    telemetry.enter(sent),
+                    name=f"{self._queue.name} {one.event.type}",
+                    started_ns=started_ns,
+                    kind=SpanKind.CONSUMER,
+                    attributes={"messaging.system": self._transport.kind, "messaging.message.id": one.event.id},
+                )
 
     async def _announce(self, first: Sequence[Arrived], letters: Sequence[_Parked]) -> None:
         """After the commit: the dead letters' copy on the broker, and whoever waits for these events."""

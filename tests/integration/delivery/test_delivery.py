@@ -10,6 +10,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
+from libs.common import telemetry
 from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.broker.topology import AUDIT_EVENTS, Queue
 from libs.common.broker.transport import Delivery, Message, Unconfirmed
@@ -21,6 +22,7 @@ from libs.common.delivery.subscriber import Arrived, Refused, Subscriber
 from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
 from libs.common.events.envelope import STRUCTURED, Event, encode
+from tests.integration.web.test_traces import collector
 from tests.support.eventually import eventually
 from tests.support.makers import an_event
 from tests.support.postgres import PlatformDatabase
@@ -289,3 +291,20 @@ async def test_a_client_is_known_from_its_registration_on(database: Database) ->
         await transport.send(a_message(registered.numbered(1), app_id="gateway"))
         await transport.send(a_message(an_event(source="/platform/shop", type="com.shop.sold"), sender="shop"))
     assert [event.type for event in ledger.seen] == ["reeve.client.registered.v1", "com.shop.sold"]
+
+
+async def test_a_sampled_trace_goes_through_the_broker(database: Database) -> None:
+    transport, ledger = EmbeddedTransport(queues=[QUEUE]), Ledger()
+    sampled = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    with collector() as (address, received):
+        telemetry.configure("audit", endpoint=address)
+        async with running(
+            a_subscriber(database, transport, ledger).run, Relay(database, transport, producer="gateway").run
+        ):
+            await write(database, an_event(traceparent=sampled), an_event(traceparent=f"{sampled[:-1]}0"))
+            await eventually(lambda: len(ledger.seen) == 2)
+        await asyncio.to_thread(telemetry.shutdown)
+    spans = [span for _, request in received for scope in request.resource_spans[0].scope_spans for span in scope.spans]
+    assert [(span.name, span.parent_span_id.hex()) for span in spans] == [
+        ("test.events reeve.request.recorded.v1", "00f067aa0ba902b7")
+    ]
