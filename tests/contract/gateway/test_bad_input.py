@@ -177,11 +177,12 @@ def test_an_unknown_query_parameter_of_a_read_is_422(http: httpx.Client, path: s
     "path", ["settings", "audit/logs", "notifications", "notifications/alerts", "users", "clients"]
 )
 def test_paging_has_its_bounds(http: httpx.Client, path: str) -> None:
-    for params, error in (
+    wrong: list[tuple[dict[str, int | str], str]] = [
         ({"limit": 0}, "validation_error"), ({"limit": 201}, "validation_error"), ({"limit": "many"}, "validation_error"),
         ({"skip": -1}, "validation_error"), ({"skip": 10_001}, "use_cursor"), ({"cursor": "made-up"}, "invalid_cursor"),
         ({"skip": 1, "cursor": "made-up"}, "invalid_cursor"),
-    ):  # fmt: skip
+    ]  # fmt: skip
+    for params, error in wrong:
         refused(http.get(f"{ADMIN}/{path}", params=params), 422, error)
     refused(http.get(f"{ADMIN}/{path}?limit=1&limit=2"), 422, "validation_error")
 
