@@ -1,6 +1,6 @@
 """Appending entries: one COPY a batch, each with its place in the log."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable
 from uuid import UUID
 
 from libs.common.database.engine import Session, driver
@@ -12,19 +12,27 @@ COLUMNS = ("sequence", "id", *Entry._fields)
 _SEQUENCE_BITS = 62
 
 
-async def append(session: Session, entries: Sequence[Entry]) -> int:
-    """Store entries in order, with gapless sequence numbers from 0; returns the first.
+async def append(session: Session, entries: AsyncIterable[Entry], *, count: int) -> int:
+    """Store `count` entries in order, with gapless sequence numbers from 0; returns the first.
 
     Whoever appends holds the log's state row until the commit, so that there is one writer, and sequences become
-    visible in their order. `recorded_at` is the database's time at which the batch had its place.
+    visible in their order. `recorded_at` is the database's time at which the batch had its place. Postgres takes in
+    what was sent while the next entries are made.
     """
     connection = driver(session)
     await wire.prepare(connection)
-    first: int = await connection.fetchval("UPDATE log_state SET size = size + $1 RETURNING size - $1", len(entries))
-    places = range(first, first + len(entries))
-    records = [(place, name, *entry) for place, name, entry in zip(places, entry_ids(places), entries, strict=True)]
-    await connection.copy_records_to_table("entries", columns=COLUMNS, records=records)
+    first: int = await connection.fetchval("UPDATE log_state SET size = size + $1 RETURNING size - $1", count)
+    places = range(first, first + count)
+    await connection.copy_records_to_table("entries", columns=COLUMNS, records=_records(places, entries))
     return first
+
+
+async def _records(places: range, entries: AsyncIterable[Entry]) -> AsyncIterator[tuple[object, ...]]:
+    names = zip(places, entry_ids(places), strict=True)
+    async for entry in entries:
+        yield *next(names), *entry
+    if next(names, None) is not None:
+        raise ValueError("fewer entries came than were counted")
 
 
 def entry_ids(places: range) -> list[str]:

@@ -11,10 +11,8 @@ import asyncpg
 import pytest
 
 from libs.common.broker.transport import Message
-from libs.common.events.all_types import CATALOG
 from libs.common.events.envelope import BATCH, Event, encode, pack
 from services.audit.handlers import MONTHS_AHEAD
-from services.audit.models.entries import Entry, describe
 from services.audit.store import entries as store
 from tests.integration.audit.archive import Archive, arrived, message_of, platform_event, request_recorded
 from tests.integration.audit.conftest import Built
@@ -57,7 +55,7 @@ async def test_writers_at_the_same_time_leave_no_gap_and_no_double_place(archive
     async def write(count: int, *, fails: bool) -> None:
         try:
             async with archive.database.transaction() as session:
-                await store.append(session, [entry_of(platform_event()) for _ in range(count)])
+                await archive.recorder.record_events(session, [arrived(platform_event()) for _ in range(count)])
                 if fails:
                     raise RuntimeError("changed my mind")
         except RuntimeError:
@@ -68,10 +66,6 @@ async def test_writers_at_the_same_time_leave_no_gap_and_no_double_place(archive
     assert stored == list(range(1 + 2 + 4 + 5 + 7 + 8))
     rows = await archive.rows("SELECT recorded_at FROM entries ORDER BY sequence")
     assert rows == sorted(rows, key=lambda row: row["recorded_at"])
-
-
-def entry_of(event: Event) -> Entry:
-    return describe(event, producer="", catalog=CATALOG)
 
 
 @pytest.mark.parametrize(
