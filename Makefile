@@ -19,7 +19,7 @@ demo: $(VENV)/dev.stamp ## Drive a running platform with believable traffic and 
 	@exec $(BIN)/python -m tests.demo $(ARGS)
 
 test: $(VENV)/dev.stamp ## Run all tests but the long fault and bench runs
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup tests/unit tests/contract tests/integration tests/e2e tests/faults $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/unit tests/contract tests/integration tests/e2e tests/faults $(ARGS)
 
 unit: $(VENV)/dev.stamp ## Run the tests that do no I/O
 	@$(BIN)/python -m pytest tests/unit $(ARGS)

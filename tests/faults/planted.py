@@ -14,7 +14,8 @@ from libs.common.broker.topology import AUDIT_EVENTS
 from libs.common.broker.transport import Subscription
 from libs.common.cli import run_process
 from libs.common.crashpoint import crashpoint
-from libs.common.delivery.subscriber import PREFETCH, Arrived, Subscriber
+from libs.common.delivery.arrivals import Arrived
+from libs.common.delivery.subscriber import PREFETCH, Subscriber
 from libs.common.events.all_types import CATALOG
 from libs.common.start import open_database, open_transport
 from services.audit.config import Config

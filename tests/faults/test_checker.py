@@ -37,7 +37,6 @@ async def own_platform(
         await platform_databases.drop(database)
 
 
-@pytest.mark.xdist_group("faults-processes")
 @pytest.mark.parametrize(
     ("mistake", "crash_at"), [("early-ack", "cons.before_commit:4"), ("no-inbox", "cons.before_ack:4")]
 )

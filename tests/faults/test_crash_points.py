@@ -21,7 +21,7 @@ POINTS = {
 }
 
 
-@pytest.mark.xdist_group("faults-processes")
+@pytest.mark.timeout(1800)
 @pytest.mark.parametrize("service", POINTS)
 async def test_nothing_is_lost_or_doubled_wherever_a_process_is_killed(
     platform: Platform, ledger_path: Path, repeats: int, service: str

@@ -15,7 +15,7 @@ from tests.faults.wire import wire_of
 from tests.support.eventually import eventually
 from tests.support.processes import Platform
 
-pytestmark = pytest.mark.xdist_group("faults-processes")
+pytestmark = pytest.mark.timeout(1800)
 
 STRUCTURED = "application/cloudevents+json"
 

@@ -26,7 +26,7 @@ from tests.support.rabbitmq_node import PrivateNode
 from tests.support.stem import Stem
 from tests.support.tcp_proxy import TcpProxy, proxied
 
-pytestmark = [pytest.mark.xdist_group("faults-infrastructure"), pytest.mark.timeout(1800)]
+pytestmark = pytest.mark.timeout(1800)
 
 RECOVERY_SECONDS = 60.0
 
