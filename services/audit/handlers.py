@@ -10,7 +10,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from libs.common import logs
 from libs.common.database.engine import Database, Session
-from libs.common.delivery.subscriber import Arrived
+from libs.common.delivery.arrivals import Arrived
 from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
 from services.audit.models.entries import OUR_SOURCE, Entry, describe

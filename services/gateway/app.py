@@ -10,9 +10,10 @@ from libs.common.broker.topology import EVENTS, GATEWAY_OUTCOMES
 from libs.common.broker.transport import Transport
 from libs.common.database.engine import Database
 from libs.common.database.group_commit import GroupCommit
+from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.commands import CommandClient
 from libs.common.delivery.relay import Relay
-from libs.common.delivery.subscriber import Arrived, Subscriber
+from libs.common.delivery.subscriber import Subscriber
 from libs.common.events import asyncapi
 from libs.common.events.all_types import CATALOG
 from libs.common.keys import load_or_create_ed25519, load_or_create_secret, load_x25519_public, public_path

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from libs.common.broker.topology import NOTIFICATIONS_COMMANDS, NOTIFICATIONS_EVENTS
 from libs.common.broker.transport import Transport
 from libs.common.database.engine import Database
+from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.commands import CommandConsumer
 from libs.common.delivery.relay import Relay
-from libs.common.delivery.subscriber import Arrived, Subscriber
+from libs.common.delivery.subscriber import Subscriber
 from libs.common.events.all_types import CATALOG
 from libs.common.keys import load_or_create_secret
 from libs.common.start import assertion_verifier, open_database, open_transport, readiness

@@ -8,8 +8,8 @@ from typing import Final, TypeVar
 from pydantic import ValidationError
 
 from libs.common.database.engine import Session
+from libs.common.delivery.arrivals import Arrived, Refused
 from libs.common.delivery.commands import CommandHandler
-from libs.common.delivery.subscriber import Arrived, Refused
 from libs.common.errors import Invalid
 from libs.common.events.catalog import CommandData
 from libs.common.events.envelope import Event

@@ -13,8 +13,9 @@ from libs.common.broker.rabbitmq import connect_rabbitmq
 from libs.common.broker.topology import AUDIT_EVENTS
 from libs.common.broker.transport import Transport
 from libs.common.database.engine import Database
+from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.packing import packs, to_message
-from libs.common.delivery.subscriber import Arrived, Subscriber
+from libs.common.delivery.subscriber import Subscriber
 from libs.common.events.all_types import CATALOG
 from libs.common.events.envelope import Event
 from libs.common.ids import new_id

@@ -16,7 +16,8 @@ from libs.common.broker.transport import Message, Transport, Unconfirmed, Unrout
 from libs.common.crashpoint import crashpoint
 from libs.common.database import outbox
 from libs.common.database.engine import Database, Session, driver
-from libs.common.delivery.subscriber import Arrived, Refused, Subscriber
+from libs.common.delivery.arrivals import Arrived, Refused
+from libs.common.delivery.subscriber import Subscriber
 from libs.common.errors import ReeveError
 from libs.common.events.catalog import Catalog, new_event
 from libs.common.events.envelope import BATCH, Event, MalformedEvent, decode_message, encode, pack

@@ -9,25 +9,23 @@ import asyncio
 import contextlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from time import time_ns
 
 from opentelemetry.trace import SpanKind
 
 from libs.common import logs, telemetry
 from libs.common.broker.topology import Queue
-from libs.common.broker.transport import Delivery, Message, Subscription, Transport, Unconfirmed, Unroutable
+from libs.common.broker.transport import Delivery, Subscription, Transport, Unconfirmed, Unroutable
 from libs.common.crashpoint import crashpoint
 from libs.common.database import dead_letters, inbox, senders
-from libs.common.database.dead_letters import DeadLetter
 from libs.common.database.engine import Database, Session, is_transient
-from libs.common.database.inbox import Arrival
+from libs.common.delivery.arrivals import Arrived, Parked, Refused, alone, arrival_of, culprit, letter_of
 from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
 from libs.common.delivery.senders import RegisteredClient, producer_of, refusal
 from libs.common.errors import Unavailable
 from libs.common.events.catalog import Catalog
-from libs.common.events.envelope import MOST_EVENT_BYTES, STRUCTURED, Event, MalformedEvent, decode_message, encode
-from libs.common.ids import new_id
+from libs.common.events.envelope import MOST_EVENT_BYTES, Event, MalformedEvent, decode_message
 
 PREFETCH = 256
 """Messages in hand at once, and so in one transaction: fewer commits where every message holds one event."""
@@ -43,32 +41,6 @@ CLIENT_REGISTERED = "reeve.client.registered.v1"
 CLIENT_DELETED = "reeve.client.deleted.v1"
 
 log = logs.get("subscriber")
-
-
-class Refused(Exception):
-    """This event can never be applied; the message is the reason its dead letter bears."""
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """An event in the hands of a handler, with what the transport knows of its way."""
-
-    event: Event
-    producer: str
-    """The service whose outbox it comes from, or the broker user that sent it."""
-    sender: str | None
-    reply_to: str | None
-    message: Message
-
-
-@dataclass(frozen=True, slots=True)
-class _Parked:
-    """What cannot be applied: its message alone, why, and its place in the producer's numbering."""
-
-    message: Message
-    reason: str
-    arrival: Arrival | None
-    culprit: Arrived | None = None
 
 
 Handle = Callable[[Session, Sequence[Arrived]], Awaitable[None]]
@@ -122,24 +94,24 @@ class Subscriber:
 
     async def _turn(self, subscription: Subscription) -> None:
         deliveries = await subscription.receive(PREFETCH)
-        parked: list[_Parked] = []
+        parked: list[Parked] = []
         arrived = [one for delivery in deliveries for one in await self._open(delivery, parked)]
         await self._apply(arrived, parked)
         crashpoint("cons.before_ack")
         await subscription.settle(deliveries)
         await self._prune()
 
-    async def _open(self, delivery: Delivery, parked: list[_Parked]) -> list[Arrived]:
+    async def _open(self, delivery: Delivery, parked: list[Parked]) -> list[Arrived]:
         """The acceptable events of one message; everything else is parked."""
         message = delivery.message
         producer = producer_of(message)
         if not producer and len(message.body) > MOST_EVENT_BYTES:
-            parked.append(_Parked(message, f"too_large: over {MOST_EVENT_BYTES} bytes", None))
+            parked.append(Parked(message, f"too_large: over {MOST_EVENT_BYTES} bytes", None))
             return []
         try:
             events = decode_message(message.content_type, message.headers, message.body, trusted=bool(producer))
         except MalformedEvent as error:
-            parked.append(_Parked(message, f"malformed: {error}", None))
+            parked.append(Parked(message, f"malformed: {error}", None))
             return []
         clients = await self._known_clients()
         arrived = []
@@ -149,8 +121,8 @@ class Subscriber:
             if reason is None:
                 arrived.append(one)
             else:
-                alone = message if len(events) == 1 else _alone(message, event)
-                parked.append(_Parked(alone, reason, _arrival(one)))
+                by_itself = message if len(events) == 1 else alone(message, event)
+                parked.append(Parked(by_itself, reason, arrival_of(one)))
         return arrived
 
     def _misfit(self, event: Event, producer: str) -> str | None:
@@ -181,7 +153,7 @@ class Subscriber:
             self._clients = {key: RegisteredClient(key, source, types) for key, (source, types) in rows.items()}
         return self._clients
 
-    async def _apply(self, arrived: Sequence[Arrived], parked: Sequence[_Parked]) -> None:
+    async def _apply(self, arrived: Sequence[Arrived], parked: Sequence[Parked]) -> None:
         """Commit the effects of all of them; transient faults are waited out, a culprit is found alone."""
         attempt = 0
         while True:
@@ -205,19 +177,19 @@ class Subscriber:
                     parked = [replace(one, arrival=None, culprit=None) for one in parked]
                     continue
                 elif isinstance(error, Refused) or attempt >= TRIES:
-                    parked = [*parked, _culprit(arrived[0], error, attempt)]
+                    parked = [*parked, culprit(arrived[0], error, attempt)]
                     arrived = ()
                     continue
                 await asyncio.sleep(_backoff(attempt))
             else:
                 return
 
-    async def _commit(self, arrived: Sequence[Arrived], parked: Sequence[_Parked]) -> None:
+    async def _commit(self, arrived: Sequence[Arrived], parked: Sequence[Parked]) -> None:
         if not arrived and not parked:
             return
         started_ns = time_ns()
         async with self._database.transaction() as session:
-            arrivals = [_arrival(one) for one in arrived]
+            arrivals = [arrival_of(one) for one in arrived]
             numbered = [one.arrival for one in parked if one.arrival is not None]
             sights = await inbox.admit(session, consumer=self._queue.name, arrivals=[*arrivals, *numbered])
             first = [one for one, is_first in zip(arrived, sights, strict=False) if is_first]
@@ -228,7 +200,7 @@ class Subscriber:
                 crashpoint("cons.before_effect")
                 await self._handle(session, first)
             if letters:
-                await dead_letters.append(session, [_letter(self._queue, one) for one in letters])
+                await dead_letters.append(session, [letter_of(self._queue, one) for one in letters])
                 for one in letters:
                     if one.culprit is not None and self._give_up is not None:
                         await self._give_up(session, one.culprit)
@@ -251,7 +223,7 @@ class Subscriber:
                     attributes={"messaging.system": self._transport.kind, "messaging.message.id": one.event.id},
                 )
 
-    async def _announce(self, first: Sequence[Arrived], letters: Sequence[_Parked]) -> None:
+    async def _announce(self, first: Sequence[Arrived], letters: Sequence[Parked]) -> None:
         """After the commit: the dead letters' copy on the broker, and whoever waits for these events."""
         for one in letters:
             DEAD_LETTERS.labels(self._queue.name).inc()
@@ -271,45 +243,6 @@ class Subscriber:
             elif one.event.type == CLIENT_DELETED:
                 await senders.forget(session, client_id=one.event.data["client_id"])
                 self._clients = None
-
-
-def _arrival(one: Arrived) -> Arrival:
-    ours = producer_of(one.message)
-    return Arrival(
-        producer=ours,
-        producerseq=one.event.producerseq if ours else None,
-        source=one.event.source,
-        event_id=one.event.id,
-    )
-
-
-def _culprit(one: Arrived, error: Exception, attempts: int) -> _Parked:
-    reason = str(error) if isinstance(error, Refused) else f"failed {attempts} times: {type(error).__name__}"
-    log.error("event cannot be applied", type=one.event.type, event_id=one.event.id, exc_info=error)
-    return _Parked(_alone(one.message, one.event), reason, _arrival(one), one)
-
-
-def _alone(message: Message, event: Event) -> Message:
-    """One event of a packed message as a message of its own."""
-    return replace(
-        message, body=encode(event), content_type=STRUCTURED, message_id=event.id, type=event.type, headers={},
-        correlation_id=event.correlationid,
-    )  # fmt: skip
-
-
-def _letter(queue: Queue, parked: _Parked) -> DeadLetter:
-    message = parked.message
-    return DeadLetter(
-        id=new_id(),
-        queue=queue.name,
-        message_id=message.message_id,
-        type=message.type,
-        sender=message.sender,
-        reason=parked.reason[:500],
-        body=message.body,
-        headers=dict(message.headers),
-        content_type=message.content_type,
-    )
 
 
 def _backoff(attempt: int) -> float:

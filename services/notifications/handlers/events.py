@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from prometheus_client import Counter
 
 from libs.common.database.engine import Session
-from libs.common.delivery.subscriber import Arrived
+from libs.common.delivery.arrivals import Arrived
 from libs.common.events.envelope import Event
 from libs.common.events.notifications import NotificationCreated
 from libs.common.identity import ActorType

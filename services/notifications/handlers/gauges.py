@@ -8,7 +8,7 @@ from prometheus_client import Gauge
 
 from libs.common import logs
 from libs.common.database.engine import Database, is_transient
-from libs.common.delivery.subscriber import Arrived
+from libs.common.delivery.arrivals import Arrived
 from services.notifications.models import SEVERITIES
 from services.notifications.store import alerts
 

@@ -9,7 +9,7 @@ import httpx
 from libs.common.assertions import HEADER, AssertionMinter
 from libs.common.broker.transport import Message
 from libs.common.database.engine import Database, driver
-from libs.common.delivery.subscriber import Arrived
+from libs.common.delivery.arrivals import Arrived
 from libs.common.events.envelope import STRUCTURED, Event, encode
 from libs.common.identity import Actor, ActorType, Caller, Level, Origin
 from libs.common.ids import new_id

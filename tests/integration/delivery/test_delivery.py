@@ -16,9 +16,10 @@ from libs.common.broker.topology import AUDIT_EVENTS, Queue
 from libs.common.broker.transport import Delivery, Message, Unconfirmed
 from libs.common.database import outbox
 from libs.common.database.engine import Database, Session
+from libs.common.delivery.arrivals import Arrived, Refused
 from libs.common.delivery.relay import Relay
 from libs.common.delivery.senders import RegisteredClient
-from libs.common.delivery.subscriber import Arrived, Refused, Subscriber
+from libs.common.delivery.subscriber import Subscriber
 from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
 from libs.common.events.envelope import STRUCTURED, Event, encode

@@ -7,7 +7,7 @@ from typing import Any
 from libs.common.broker.transport import Message
 from libs.common.database import outbox
 from libs.common.database.engine import Database, driver
-from libs.common.delivery.subscriber import Arrived
+from libs.common.delivery.arrivals import Arrived
 from libs.common.events.catalog import CommandData, new_event
 from libs.common.events.envelope import STRUCTURED, Event, decode, encode
 from libs.common.identity import Origin

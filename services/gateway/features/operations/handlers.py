@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from libs.common.database.engine import Session
-from libs.common.delivery.subscriber import Arrived
+from libs.common.delivery.arrivals import Arrived
 from libs.common.events.all_types import CATALOG
 from libs.common.events.catalog import OutcomeData
 from libs.common.events.envelope import Event

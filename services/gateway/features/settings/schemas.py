@@ -43,24 +43,6 @@ class CreateSettingRequest(SettingDefinition):
     reason: Reason | None = None
 
 
-class PutSettingRequest(_Body):
-    """The value alone, or with `value_type` the whole setting."""
-
-    value: Any = None
-    value_type: ValueType | None = None
-    category: Category | None = None
-    config_type: ConfigType | None = None
-    description: Description | None = None
-    json_schema: dict[str, Any] | None = None
-    default_value: Any = None
-    is_public: bool | None = None
-    is_encrypted: bool | None = None
-    is_sensitive: bool | None = None
-    allow_override: bool | None = None
-    requires_approval: bool | None = None
-    reason: Reason | None = None
-
-
 class PatchSettingRequest(_Body):
     """The members of the definition that change; `json_schema` and `default_value` become absent by null."""
 
@@ -76,6 +58,12 @@ class PatchSettingRequest(_Body):
     allow_override: bool | None = None
     requires_approval: bool | None = None
     reason: Reason | None = None
+
+
+class PutSettingRequest(PatchSettingRequest):
+    """The value alone, or with `value_type` the whole setting."""
+
+    value: Any = None
 
 
 class RollbackRequest(_Body):
