@@ -9,7 +9,6 @@ import pytest
 from libs.common.broker.topology import AUDIT_EVENTS
 from tests.faults.driver import driving
 from tests.faults.observer import PLACES, observing
-from tests.faults.wire import wire_of
 from tests.support.eventually import eventually
 from tests.support.ledger import Ledger, Reply, Verdict, check
 from tests.support.platforms import four_services
@@ -17,6 +16,7 @@ from tests.support.postgres import PlatformDatabases
 from tests.support.processes import SERVICES, Platform
 from tests.support.rabbitmq import remove_namespace
 from tests.support.stem import Stem
+from tests.support.wire import wire_of
 
 TWO = {"write": ("stored", "told")}
 

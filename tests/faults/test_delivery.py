@@ -11,9 +11,9 @@ from libs.common.broker.topology import AUDIT_EVENTS, NOTIFICATIONS_EVENTS
 from libs.common.ids import new_id
 from tests.faults.driver import driving, verdict_on
 from tests.faults.observer import observing
-from tests.faults.wire import wire_of
 from tests.support.eventually import eventually
 from tests.support.processes import Platform
+from tests.support.wire import wire_of
 
 pytestmark = pytest.mark.timeout(1800)
 

@@ -39,6 +39,7 @@ def four_services(
         "REEVE_DATA_DIR": str(folder),
         "REEVE_AMQP_URL": amqp_url,
         "REEVE_AMQP_NAMESPACE": namespace,
+        "REEVE_PUBLIC_URL": f"http://127.0.0.1:{ports['gateway']}",
         **{f"REEVE_{name.upper()}_URL": f"http://127.0.0.1:{ports[name]}" for name in SERVICES if name != "gateway"},
         **(extra or {}),
     }

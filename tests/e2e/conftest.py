@@ -1,0 +1,44 @@
+"""The platform as it is deployed: each service a process of its own, two gateways, a real Postgres and a real RabbitMQ."""
+
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+
+from tests.demo.administrator import Administrator
+from tests.support.platforms import four_services
+from tests.support.postgres import PlatformDatabases
+from tests.support.processes import SERVICES, Command, Platform
+from tests.support.rabbitmq import remove_namespace
+
+
+@pytest.fixture(scope="session")
+async def platform(
+    platform_databases: PlatformDatabases, rabbitmq: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Platform]:
+    """Running, started as an operator starts it."""
+    database = await platform_databases.make(*SERVICES)
+    made = four_services(
+        tmp_path_factory.mktemp("platform"), database=database, amqp_url=rabbitmq, launcher=Command(), gateways=2
+    )
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.end()
+        await remove_namespace(rabbitmq, made.namespace)
+        await platform_databases.drop(database)
+
+
+@pytest.fixture
+async def http(platform: Platform) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the gateway."""
+    await platform.revive()
+    async with httpx.AsyncClient(base_url=platform.url, timeout=15, headers={"user-agent": "e2e/1"}) as client:
+        yield client
+
+
+@pytest.fixture
+async def admin(platform: Platform, http: httpx.AsyncClient) -> Administrator:
+    """The first super admin, signed in."""
+    return await Administrator.sign_in(http, email=platform.email, password=platform.password)
