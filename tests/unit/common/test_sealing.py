@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nacl.public import PrivateKey
 
-from libs.common.sealing import NotSealed, Unsealer, seal
+from libs.common.sealing import Locker, NotSealed, Unsealer, seal
 
 OWNER = Unsealer(bytes(PrivateKey.generate()))
 OTHER = Unsealer(bytes(PrivateKey.generate()))
@@ -51,3 +51,27 @@ def test_a_refusal_does_not_repeat_the_content() -> None:
         OWNER.unseal("hunter2")
     assert "hunter2" not in "".join(str(line) for line in traceback.format_exception_only(refused.value))
     assert refused.value.__cause__ is None
+
+
+@given(st.binary(max_size=2000), st.binary(max_size=100))
+def test_what_was_locked_opens_in_its_place_alone(plain: bytes, bound: bytes) -> None:
+    locker = Locker(b"s" * 32)
+    locked = locker.lock(plain, bound=bound)
+    assert len(locked) == len(plain) + 28
+    assert locker.unlock(locked, bound=bound) == plain
+    assert locker.lock(plain, bound=bound) != locked
+    for changed, place in (
+        (locked, bound + b"x"), (locked[:-1] + bytes([locked[-1] ^ 1]), bound), (locked[1:], bound), (b"", bound),
+        (locked[:11], bound),
+    ):  # fmt: skip
+        with pytest.raises(NotSealed):
+            locker.unlock(changed, bound=place)
+    with pytest.raises(NotSealed):
+        Locker(b"t" * 32).unlock(locked, bound=bound)
+
+
+def test_a_fingerprint_depends_on_text_and_secret_alone() -> None:
+    one, other = Locker(b"s" * 32), Locker(b"t" * 32)
+    assert one.fingerprint(b"text") == Locker(b"s" * 32).fingerprint(b"text")
+    assert one.fingerprint(b"text") != one.fingerprint(b"texts")
+    assert one.fingerprint(b"text") != other.fingerprint(b"text")
