@@ -133,10 +133,8 @@ def _greet(
     say(f"  sign in as     {access.admin_email}")
     if generated is not None:
         say(f"  password       {generated}   (shown this once)")
-    elif access.admin_password is not None:
-        say("  password       as given in REEVE_ADMIN_PASSWORD at the first start")
     else:
-        say("  password       as shown at the first start")
+        say("  password       as shown, or given in REEVE_ADMIN_PASSWORD, at the first start")
     where = (
         "as configured in REEVE_DATABASE_URL"
         if config.database_url

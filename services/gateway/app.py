@@ -98,7 +98,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
             trusted_proxies=config.trusted_proxies,
         ),
     )
-    journal = Journal(GroupCommit(database, write_units))
+    journal = Journal(GroupCommit(database, write_units, begins=False))
     client = CommandClient(transport)
     senders = Senders(database)
     idempotency = IdempotencyKeys(database, load_or_create_secret(config.keys / "gateway.idempotency"))

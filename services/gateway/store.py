@@ -28,17 +28,24 @@ class Unit:
     operation: NewOperation | None = None
 
 
+_OPERATIONS = """
+    INSERT INTO operations (id, admin_id, action, subject, correlation_id)
+    SELECT * FROM unnest($10::uuid[], $11::text[], $12::text[], $13::text[], $14::text[])
+"""
+
+
 async def write_units(connection: asyncpg.Connection, units: Sequence[Unit]) -> None:
-    """Write all units in the transaction that `connection` has open."""
-    await outbox.insert_rows(connection, [row for unit in units for row in unit.rows])
+    """Write all units in one statement, which is a transaction of its own where none is open."""
+    rows = [row for unit in units for row in unit.rows]
     operations = [unit.operation for unit in units if unit.operation is not None]
-    if operations:
-        await connection.execute(
-            "INSERT INTO operations (id, admin_id, action, subject, correlation_id)"
-            " SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[])",
-            [one.id for one in operations],
-            [one.admin_id for one in operations],
-            [one.action for one in operations],
-            [one.subject for one in operations],
-            [one.correlation_id for one in operations],
-        )
+    if not operations:
+        await outbox.insert_rows(connection, rows)
+        return
+    values = (
+        [one.id for one in operations],
+        [one.admin_id for one in operations],
+        [one.action for one in operations],
+        [one.subject for one in operations],
+        [one.correlation_id for one in operations],
+    )
+    await outbox.insert_rows_with(connection, rows, also=_OPERATIONS, values=values)

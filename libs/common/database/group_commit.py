@@ -39,6 +39,7 @@ class GroupCommit(Generic[T]):
     """Durable writes in groups. `commit` works between `start` and `stop`, or inside `async with`.
 
     `write` gets a connection with a transaction open and the items of one group; it neither begins nor commits.
+    With `begins=False` no transaction is open, and `write` must be one statement: a third of the round trips.
     When it raises for a reason of its own, each item of the group is tried alone, so that one that cannot be
     written fails nobody else.
     """
@@ -51,8 +52,9 @@ class GroupCommit(Generic[T]):
         most_waiting: int = 4096,
         wait_seconds: float = WAIT_SECONDS,
         code: str = "audit_unavailable",
+        begins: bool = True,
     ) -> None:
-        self._writers = [DurableWriter(database, write) for _ in range(FLUSHERS)]
+        self._writers = [DurableWriter(database, write, begins=begins) for _ in range(FLUSHERS)]
         self._most_waiting = most_waiting
         self._wait_seconds = wait_seconds
         self._code = code

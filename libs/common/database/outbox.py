@@ -4,7 +4,7 @@ Writers only append. The relay claims rows by their state and never by position,
 become visible after a higher one; a claim gives each row its number for ever, before it is published.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -20,14 +20,16 @@ MOST_COUNTED = 10_001
 URGENT = "urgent"
 """What a notification says when somebody waits for one of the rows: a command among them."""
 
-_INSERT = f"""
-    WITH added AS (
+_ADDED = """
+    added AS (
         INSERT INTO outbox (event_id, exchange, routing_key, stream, type, subject, body, correlation_id, reply_to)
         SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
                              $8::text[], $9::text[])
-    )
+    )"""
+_NOTIFY = f"""
     SELECT pg_notify('outbox_' || current_schema(), CASE WHEN '{COMMANDS}' = ANY($2::text[]) THEN '{URGENT}' ELSE '' END)
-"""  # noqa: S608 - only constants
+"""
+_INSERT = f"WITH {_ADDED} {_NOTIFY}"
 _COLUMNS = (
     "event_id, exchange, routing_key, type, subject, body, correlation_id, reply_to, position, stream, producer_seq"
 )
@@ -141,9 +143,22 @@ async def emit(session: Session, *events: Event) -> None:
 
 async def insert_rows(connection: asyncpg.Connection, rows: Sequence[OutboxRow]) -> None:
     """`append` on a connection of asyncpg: one statement, however many rows."""
-    if not rows:
-        return
-    columns = zip(
+    if rows:
+        await connection.execute(_INSERT, *_columns_of(rows))
+
+
+async def insert_rows_with(
+    connection: asyncpg.Connection, rows: Sequence[OutboxRow], *, also: str, values: Sequence[Sequence[object]]
+) -> None:
+    """`insert_rows` and one more INSERT in the same statement, so that both are one round trip and one transaction.
+
+    `also` is that INSERT, with its own parameters counted from $10; `values` are theirs. There must be rows.
+    """
+    await connection.execute(f"WITH {_ADDED}, also AS ({also}) {_NOTIFY}", *_columns_of(rows), *values)
+
+
+def _columns_of(rows: Sequence[OutboxRow]) -> Iterable[tuple[object, ...]]:
+    return zip(
         *(
             (
                 r.event_id,
@@ -160,7 +175,6 @@ async def insert_rows(connection: asyncpg.Connection, rows: Sequence[OutboxRow])
         ),
         strict=True,
     )
-    await connection.execute(_INSERT, *columns)
 
 
 async def lead(connection: asyncpg.Connection, schema: str) -> bool:

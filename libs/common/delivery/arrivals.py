@@ -14,6 +14,10 @@ from libs.common.ids import new_id
 log = logs.get("subscriber")
 
 
+class Again(Exception):
+    """Roll this batch back and hand it over once more, at once: the handler knows what it will do otherwise."""
+
+
 class Refused(Exception):
     """This event can never be applied; the message is the reason its dead letter bears."""
 

@@ -15,8 +15,8 @@ from libs.common.broker.topology import Queue
 from libs.common.broker.transport import Message, Transport, Unconfirmed, Unroutable
 from libs.common.crashpoint import crashpoint
 from libs.common.database import outbox
-from libs.common.database.engine import Database, Session, driver
-from libs.common.delivery.arrivals import Arrived, Refused
+from libs.common.database.engine import Database, Session
+from libs.common.delivery.arrivals import Again, Arrived, Refused
 from libs.common.delivery.subscriber import Subscriber
 from libs.common.errors import ReeveError
 from libs.common.events.catalog import Catalog, new_event
@@ -97,6 +97,7 @@ class CommandConsumer:
         self._source = source
         self._handlers = handlers
         self._replies: dict[str, list[bytes]] = {}
+        self._guard_from: str | None = None
         self._subscriber = Subscriber(
             database, transport, queue, handle=self._apply, after=self._reply, give_up=self._fail, catalog=catalog
         )
@@ -108,13 +109,13 @@ class CommandConsumer:
     async def _apply(self, session: Session, arrived: Sequence[Arrived]) -> None:
         """All commands of a batch in one transaction; only when one is refused does each get a savepoint of its own."""
         self._replies = {}
-        connection = driver(session)
-        await connection.execute("SAVEPOINT batch")
+        apply = self._guarded if arrived[0].event.id == self._guard_from else self._one
         try:
-            outcomes = [await self._one(session, command.event) for command in arrived]
-        except ReeveError:
-            await connection.execute("ROLLBACK TO SAVEPOINT batch")
-            outcomes = [await self._guarded(session, command.event) for command in arrived]
+            outcomes = [await apply(session, command.event) for command in arrived]
+        except ReeveError as error:
+            # Nothing of this transaction stays: the same batch comes again at once, each command guarded.
+            self._guard_from = arrived[0].event.id
+            raise Again from error
         await outbox.emit(session, *outcomes)
         replies: dict[str, list[bytes]] = defaultdict(list)
         for command, outcome in zip(arrived, outcomes, strict=True):

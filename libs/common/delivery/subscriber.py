@@ -20,7 +20,7 @@ from libs.common.broker.transport import Delivery, Subscription, Transport, Unco
 from libs.common.crashpoint import crashpoint
 from libs.common.database import dead_letters, inbox, senders
 from libs.common.database.engine import Database, Session, is_transient
-from libs.common.delivery.arrivals import Arrived, Parked, Refused, alone, arrival_of, culprit, letter_of
+from libs.common.delivery.arrivals import Again, Arrived, Parked, Refused, alone, arrival_of, culprit, letter_of
 from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
 from libs.common.delivery.senders import RegisteredClient, producer_of, refusal
 from libs.common.errors import Unavailable
@@ -159,6 +159,8 @@ class Subscriber:
         while True:
             try:
                 await self._commit(arrived, parked)
+            except Again:
+                continue
             except Exception as error:
                 attempt += 1
                 CONSUMER_RETRIES.labels(self._queue.name).inc()

@@ -150,23 +150,28 @@ def _bound(host: str, port: int) -> Iterator[socket.socket]:
 
 @contextmanager
 def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set `stop`; a second one ends the process there and then."""
+    """SIGTERM and SIGINT set `stop`; a second one ends the process there and then.
+
+    So does the end of the terminal, once or twice, unless whoever started us had it ignored (nohup).
+    """
     loop = asyncio.get_running_loop()
 
     def on_signal(number: int) -> None:
-        if stop.is_set():
+        if stop.is_set() and number != signal.SIGHUP:
             os._exit(128 + number)
         stop.set()
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    for number in _SIGNALS:
+    ends_with_terminal = signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
+    heeded = (*_SIGNALS, signal.SIGHUP) if ends_with_terminal else _SIGNALS
+    for number in heeded:
         loop.add_signal_handler(number, on_signal, number)
     try:
         yield
     finally:
-        for number in _SIGNALS:
+        for number in heeded:
             loop.remove_signal_handler(number)
 
 
