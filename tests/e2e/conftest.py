@@ -8,18 +8,26 @@ import pytest
 from tests.demo.administrator import Administrator
 from tests.support.platforms import four_services
 from tests.support.postgres import PlatformDatabases
-from tests.support.processes import SERVICES, Command, Platform
+from tests.support.processes import SERVICES, Platform
 from tests.support.rabbitmq import remove_namespace
+from tests.support.stem import Stem, growing
+
+
+@pytest.fixture(scope="session")
+async def stem() -> AsyncIterator[Stem]:
+    """Starts services quickly."""
+    async with growing() as one:
+        yield one
 
 
 @pytest.fixture(scope="session")
 async def platform(
-    platform_databases: PlatformDatabases, rabbitmq: str, tmp_path_factory: pytest.TempPathFactory
+    stem: Stem, platform_databases: PlatformDatabases, rabbitmq: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Platform]:
-    """Running, started as an operator starts it."""
+    """Four services and a second gateway, running."""
     database = await platform_databases.make(*SERVICES)
     made = four_services(
-        tmp_path_factory.mktemp("platform"), database=database, amqp_url=rabbitmq, launcher=Command(), gateways=2
+        tmp_path_factory.mktemp("platform"), database=database, amqp_url=rabbitmq, launcher=stem, gateways=2
     )
     try:
         await made.start()

@@ -66,7 +66,7 @@ def single_process(folder: Path, *, launcher: Launcher, **extra: str) -> Program
         "REEVE_PORT": str(port), "REEVE_METRICS_PORT": str(free_port()), **extra,
     }  # fmt: skip
     return Program(
-        name="reeve", module="services", arguments=["run"], environment=environment, port=int(environment["REEVE_PORT"]),
+        name="reeve", module="services", arguments=["run"], environment=environment, port=port,
         log=folder / "run.log", launcher=launcher,
     )  # fmt: skip
 

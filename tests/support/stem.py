@@ -77,7 +77,8 @@ def main() -> None:
     """Fork at each line that comes in; tell of each birth and each end; leave when nobody asks any more."""
     for name in SERVICES:
         importlib.import_module(f"services.{name}.__main__")
-    importlib.import_module("tests.faults.planted")
+    for module in ("services.__main__", "tests.faults.planted"):
+        importlib.import_module(module)
     while True:
         ready, _, _ = select.select([0], [], [], 0.02)
         if ready:
