@@ -10,7 +10,7 @@ WORKERS ?= 2
 .PHONY: help run demo test unit faults bench lint format lock clean
 
 help: ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sort | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk 'BEGIN {FS = ":.*## "} {printf "  make %-8s %s\n", $$1, $$2}'
 
 run: $(VENV)/run.stamp ## Start the whole platform here (Ctrl-C stops it)
 	@exec $(BIN)/python -m services run
@@ -50,7 +50,7 @@ clean: ## Remove the virtual environment and caches (keeps .reeve, your data)
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "Reeve needs Python 3.11 or newer: none was found" >&2; exit 2; }
 	@echo "Making $(VENV) with $(PYTHON) (once) ..."
-	@$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 2; }
 
 $(VENV)/run.stamp: requirements.txt | $(BIN)/python
 	@echo "Installing the locked packages (once, up to a minute) ..."

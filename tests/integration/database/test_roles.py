@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from libs.common.database.bootstrap import ROLES, SERVICES, prepare
 from libs.common.database.ddl import COMMON_TABLES
 from libs.common.database.migrate import migrate
+from libs.common.errors import ConfigError
 from tests.support.postgres import PlatformDatabase, PlatformDatabases
 
 REVISIONS = Path(__file__).parent / "revisions"
@@ -179,3 +181,28 @@ async def test_an_administrator_that_is_no_superuser_is_enough(
         for role in (*(f"{prefix}_{role}" for role in ROLES), name):
             await admin.execute(f'DROP ROLE IF EXISTS "{role}"')
         await admin.close()
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("nonsense", "must be postgresql://user:password@host:port/database"),
+        ("postgresql://u:hunter2@h:port/x", "must be postgresql://user:password@host:port/database"),
+        ("postgresql://u:hunter2@127.0.0.1:1/x", "cannot use Postgres at 127.0.0.1:1: "),
+    ],
+)
+async def test_a_wrong_url_is_one_line_without_its_password(url: str, said: str) -> None:
+    with pytest.raises(ConfigError) as wrong:
+        await prepare(url, passwords=dict.fromkeys(ROLES, "secret"))
+    assert str(wrong.value).startswith(f"REEVE_DATABASE_URL: {said}")
+    assert "hunter2" not in str(wrong.value)
+    assert "\n" not in str(wrong.value)
+
+
+async def test_a_login_that_is_refused_is_one_line(postgres: str) -> None:
+    parts = urlsplit(postgres)
+    host = parts.netloc.rpartition("@")[2]
+    with pytest.raises(ConfigError, match=f"^REEVE_DATABASE_URL: cannot use Postgres at {host}: "):
+        await prepare(
+            parts._replace(netloc=f"nobody_here:hunter2@{host}").geturl(), passwords=dict.fromkeys(ROLES, "secret")
+        )

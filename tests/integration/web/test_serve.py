@@ -86,7 +86,7 @@ async def answering(station: Station) -> None:
         await eventually(answers, within_seconds=20)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_ends_it_in_order_with_code_zero(start: Starter, number: int) -> None:
     station = await start()
     await answering(station)
@@ -164,7 +164,7 @@ async def test_a_task_that_dies_ends_the_process_with_a_code_that_says_so(start:
     [
         (
             {"REEVE_PORT": "http"},
-            'reeve: REEVE_PORT: must be a valid integer, unable to parse string as an integer, got "http"',
+            'reeve: REEVE_PORT: must be a whole number, got "http"',
         ),
         (
             {"REEVE_LOG_LEVEL": "loud"},
