@@ -17,7 +17,7 @@ def main() -> None:
         file = RELEASED / f"{model.TYPE}.json"
         if not file.exists():
             file.write_text(json.dumps(json_schema(model), indent=2, sort_keys=True) + "\n", encoding="utf-8")
-            print(file.name)  # noqa: T201
+            print(file.name)
 
 
 if __name__ == "__main__":

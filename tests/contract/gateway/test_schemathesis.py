@@ -14,7 +14,7 @@ EXAMPLES = os.environ.get("REEVE_TEST_EXAMPLES", "4")
 MOST_SECONDS = "45"
 CHECKS = (
     "not_a_server_error", "status_code_conformance", "content_type_conformance", "response_headers_conformance",
-    "response_schema_conformance", "negative_data_rejection", "missing_required_header", "ignored_auth",
+    "response_schema_conformance", "negative_data_rejection", "missing_required_header",
 )  # fmt: skip
 """Left out: what the schema allows is refused for a reason that no schema can say (a foreign cursor, a setting
 without a value), and `/settings/categories` takes the methods of `/settings/{key}`, of which it is one."""
