@@ -14,6 +14,7 @@ from libs.common.delivery.arrivals import Arrived
 from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
 from services.audit.models.entries import OUR_SOURCE, Entry, describe
+from services.audit.models.tallies import Tallies, facets_of, tally_of
 from services.audit.store import entries as store
 
 MONTHS_AHEAD = 3
@@ -43,9 +44,10 @@ class Recorder:
     async def record_events(self, session: Session, arrived: Sequence[Arrived]) -> None:
         """Store one entry per event, all in this transaction."""
         started = perf_counter()
-        facets: set[tuple[str, str]] = set()
-        await store.append(session, _described(arrived, facets), count=len(arrived))
-        self._uncommitted = facets - self._facets
+        tallies = Tallies()
+        await store.append(session, _described(arrived, tallies), count=len(arrived))
+        await store.add_tallies(session, tallies)
+        self._uncommitted = facets_of(tallies) - self._facets
         if self._uncommitted:
             await store.add_facets(session, self._uncommitted)
         BATCH_SECONDS.observe(perf_counter() - started)
@@ -59,13 +61,11 @@ class Recorder:
         LAG_SECONDS.set(lag_of(arrived, datetime.now(UTC)))
 
 
-async def _described(arrived: Sequence[Arrived], facets: set[tuple[str, str]]) -> AsyncIterator[Entry]:
-    """The entries of the batch, adding what they say to `facets`; others have their turn in between."""
+async def _described(arrived: Sequence[Arrived], tallies: Tallies) -> AsyncIterator[Entry]:
+    """The entries of the batch, counted into `tallies`; others have their turn in between."""
     for number, one in enumerate(arrived, 1):
         entry = describe(one.event, producer=one.producer, catalog=CATALOG)
-        facets.add(("action", entry.action))
-        if entry.target_type:
-            facets.add(("target_type", entry.target_type))
+        tallies[tally_of(entry)] += 1
         yield entry
         if number % ENTRIES_PER_TURN == 0:
             await asyncio.sleep(0)

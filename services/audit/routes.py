@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -73,8 +73,8 @@ async def view_log(request: Request, reader: Reader, entry_id: UUID) -> Response
 
 @router.get("/stats")
 async def view_stats(request: Request, reader: Reader, query: Annotated[RangeQuery, Query()]) -> Response:
-    """Counts for a range, the last 30 days unless told otherwise."""
-    until = query.date_to or datetime.now(UTC) + timedelta(seconds=1)
+    """Counts for a range; unless told otherwise, of today and the 29 days before it, in UTC."""
+    until = query.date_to or datetime.combine(datetime.now(UTC).date(), time.min, UTC) + timedelta(days=1)
     since = query.date_from or _before(until, DEFAULT_DAYS)
     async with _searching(request) as session:
         found = await stats.counts(session, since=since, until=until)

@@ -6,10 +6,16 @@ from uuid import UUID
 from libs.common.database.engine import Session, driver
 from libs.common.ids import new_uuid
 from services.audit.models.entries import Entry
+from services.audit.models.tallies import Tallies
 from services.audit.store import wire
 
 COLUMNS = ("sequence", "id", *Entry._fields)
 _SEQUENCE_BITS = 62
+_TALLY = """
+    INSERT INTO tallies (day, action, outcome, target_type, admin_user_id, count)
+    SELECT * FROM unnest($1::date[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[])
+    ON CONFLICT (day, action, outcome, target_type, admin_user_id) DO UPDATE SET count = tallies.count + excluded.count
+"""
 
 
 async def append(session: Session, entries: AsyncIterable[Entry], *, count: int) -> int:
@@ -47,6 +53,13 @@ def entry_ids(places: range) -> list[str]:
 def sequence_of(entry_id: UUID) -> int:
     """The sequence that an id of ours carries."""
     return entry_id.int & ((1 << _SEQUENCE_BITS) - 1)
+
+
+async def add_tallies(session: Session, tallies: Tallies) -> None:
+    """Count entries by day, each with the others that count alike."""
+    if tallies:
+        columns = [list(column) for column in zip(*sorted(tallies), strict=True)]
+        await driver(session).execute(_TALLY, *columns, [tallies[tally] for tally in sorted(tallies)])
 
 
 async def add_facets(session: Session, facets: Iterable[tuple[str, str]]) -> None:

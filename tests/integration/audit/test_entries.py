@@ -102,6 +102,7 @@ async def test_the_past_is_refused_to_the_service_and_to_the_owner(
         "INSERT INTO log_state VALUES (false, 9)",
         "UPDATE facets SET value = 'x'",
         "DELETE FROM facets",
+        "DELETE FROM tallies",
         "DROP TABLE entries",
         "ALTER TABLE entries DISABLE TRIGGER append_only",
         "CREATE TABLE mine (id int)",
