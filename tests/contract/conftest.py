@@ -13,7 +13,9 @@ SERVICES = ("gateway", "audit", "settings", "notifications")
 
 
 @pytest.fixture(scope="session")
-async def house(platform_databases: PlatformDatabases, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
+async def house(
+    platform_databases: PlatformDatabases, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[House]:
     """The whole platform, one per worker; tests share its data."""
     database = await platform_databases.make(*SERVICES)
     folder: Path = tmp_path_factory.mktemp("platform")
