@@ -1,6 +1,8 @@
 """What every lane may ask for: a real Postgres with fresh databases, a real RabbitMQ with fresh namespaces."""
 
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
@@ -8,6 +10,9 @@ from libs.common.database.engine import Database
 from tests.support.postgres import PlatformDatabase, PlatformDatabases, found_postgres
 
 pytest_plugins = ("tests.support.rabbitmq_fixtures",)
+
+
+VECTORS = Path(os.environ.get("REEVE_TEST_VECTORS", Path(__file__).resolve().parents[2] / "shared" / "vectors"))
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +66,16 @@ async def database_for(
     yield open_for
     for database in opened:
         await database.close()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs the published test vectors where they are not at hand, and say so in one line."""
+    if VECTORS.exists():
+        return
+    needing = [item for item in items if item.get_closest_marker("published_vectors")]
+    if needing:
+        config.hook.pytest_deselected(items=needing)
+        items[:] = [item for item in items if item not in needing]
+        print(
+            f"the published test vectors are not at hand in {VECTORS} (REEVE_TEST_VECTORS): {len(needing)} tests left out"
+        )

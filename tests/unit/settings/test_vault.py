@@ -116,9 +116,8 @@ def test_a_key_file_that_others_may_read_stops_the_start(tmp_path: Path) -> None
         load_keyring(path)
 
 
+@pytest.mark.published_vectors
 def test_the_published_vectors_of_aes_gcm_hold() -> None:
-    if not AES_GCM.exists():
-        pytest.skip("the published test vectors are not at hand (REEVE_TEST_VECTORS)")
     checked = 0
     for group in json.loads(AES_GCM.read_text())["testGroups"]:
         for one in group["tests"]:
