@@ -119,12 +119,16 @@ async def test_a_stream_resumes_where_it_was_on_either_gateway(
 ) -> None:
     key = await a_setting(admin)
 
-    async with listening(http, admin.headers, "settings") as live:
-        await put(admin, http, key, 1001)
-        seen = await live.hears(lambda one: key in one.data["subject"])
-    for number in (1002, 1003):
-        await put(admin, http, key, number)
     async with httpx.AsyncClient(base_url=platform.programs[SECOND_GATEWAY].url, timeout=15) as other:
+        async with (
+            listening(http, admin.headers, "settings") as live,
+            listening(other, admin.headers, "settings") as elsewhere,
+        ):
+            await put(admin, http, key, 1001)
+            seen = await live.hears(lambda one: key in one.data["subject"])
+            await elsewhere.hears(lambda one: key in one.data["subject"])
+        for number in (1002, 1003):
+            await put(admin, http, key, number)
         for gateway in (http, other):
             async with listening(gateway, admin.headers, "settings", after=seen.id) as live:
                 await put(admin, http, key, 1004)

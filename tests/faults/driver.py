@@ -130,9 +130,11 @@ class Driver:
 
 
 def _reply(answer: httpx.Response) -> Reply:
-    """200, 201 and 202 are promises; a refusal that says so is kept; anything else leaves it open."""
+    """200, 201 and 202 are promises; whom nobody could check was let in nowhere; other faults leave it open."""
     if answer.is_success:
         return Reply.OK
+    if answer.status_code == 500 and answer.json()["detail"]["error"] == "permission_check_failed":
+        return Reply.REFUSED
     assert answer.status_code in (502, 503, 504), f"{answer.status_code}: {answer.text[:300]}"
     return Reply.UNKNOWN
 
