@@ -25,7 +25,7 @@ unit: $(VENV)/dev.stamp ## Run the tests that do no I/O
 	@$(BIN)/python -m pytest tests/unit $(ARGS)
 
 faults: $(VENV)/dev.stamp ## Kill, restart, duplicate and shuffle: twenty repeats of every fault
-	@REEVE_TEST_REPEATS=$${REEVE_TEST_REPEATS:-20} $(BIN)/python -m pytest tests/faults --timeout 3600 $(ARGS)
+	@REEVE_TEST_REPEATS=$${REEVE_TEST_REPEATS:-20} $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rP tests/faults --timeout 3600 $(ARGS)
 
 bench: $(VENV)/dev.stamp ## Measure this machine and write the table to bench-results/
 	@exec $(BIN)/python -m tests.bench $(ARGS)
