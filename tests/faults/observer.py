@@ -28,6 +28,7 @@ _MARKS = {
     "notifications by rule": "SELECT metadata ->> 'event_id' FROM notifications.notifications"
     " WHERE metadata ->> 'event_source' = '/platform/shop' ORDER BY position",
     "audit of reads": "SELECT request_id FROM audit.entries WHERE request_id LIKE 'ledger-%' AND action = 'view_setting'"
+    " AND outcome = 'success'"
     " ORDER BY sequence",
 }
 _UNSENT = " UNION ALL ".join(
