@@ -17,6 +17,7 @@ from tests.support.wire import wire_of
 
 pytestmark = pytest.mark.timeout(1800)
 
+MOST_AGAIN = 200
 STRUCTURED = "application/cloudevents+json"
 
 
@@ -28,7 +29,8 @@ async def test_everything_delivered_again_in_another_order_changes_nothing(
     async with wire_of(platform) as wire, driving(platform, ledger_path) as driver:
         for _ in range(repeats):
             await driver.progress(40)
-            again = [*wire.recorded.values()] * 2
+            known = list(wire.recorded.values())
+            again = rng.sample(known, min(len(known), MOST_AGAIN)) * 2
             rng.shuffle(again)
             driver.ledger.fault(f"{len(again)} messages again")
             await wire.publish(again)
