@@ -87,7 +87,7 @@ class Subscriber:
                     failures = 0
                     while True:
                         await self._turn(subscription)
-            except (OSError, Unconfirmed, Unroutable, TimeoutError) as error:
+            except (OSError, Unconfirmed, Unroutable, Unavailable, TimeoutError) as error:
                 failures += 1
                 log.warning("subscription broke", queue=self._queue.name, error=type(error).__name__)
                 await asyncio.sleep(_backoff(failures))

@@ -17,7 +17,7 @@ PUBLIC = {
     "authorization", [None, "Bearer", "Bearer made.up.token", "Basic c2hvcDpzZWNyZXQ=", "Bearer a\xe9"]
 )
 def test_no_route_but_the_public_ones_lets_a_stranger_in(house: House, authorization: str | None) -> None:
-    headers = [] if authorization is None else [("authorization", authorization.encode("latin-1"))]
+    headers = [] if authorization is None else [(b"authorization", authorization.encode("latin-1"))]
     with house.client(None) as http:
         paths = http.get("/api/v1/openapi.json").json()["paths"]
         operations = {(method, path) for path, found in paths.items() for method in found}
