@@ -4,7 +4,8 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
 VENV := .venv
 BIN := $(VENV)/bin
-WORKERS ?= 2
+# One worker: two platforms under test at once need more than the 100 connections of a usual Postgres.
+WORKERS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help run demo test unit faults bench lint format lock clean
