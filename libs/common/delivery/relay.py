@@ -9,7 +9,6 @@ through every retry.
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -21,6 +20,7 @@ from libs.common.crashpoint import crashpoint
 from libs.common.database import outbox
 from libs.common.database.engine import Database, is_transient
 from libs.common.database.outbox import ClaimedRow
+from libs.common.delivery.backoff import backoff_seconds
 from libs.common.delivery.metrics import OUTBOX_OLDEST_SECONDS, OUTBOX_UNSENT, RELAY_FAILURES, RELAY_PUBLISHED
 from libs.common.delivery.packing import Pack, packs, to_message
 
@@ -35,7 +35,7 @@ SAMPLE_SECONDS = 5.0
 """How often the backlog is measured for the metrics."""
 POLL_SECONDS = 1.0
 """The safety net under LISTEN/NOTIFY."""
-MOST_BACKOFF_SECONDS = 10.0
+FIRST_BACKOFF_SECONDS = 0.1
 
 log = logs.get("relay")
 
@@ -78,7 +78,7 @@ class Relay:
                 if not is_transient(error):
                     raise
                 failures += 1
-            await asyncio.sleep(_backoff(failures))
+            await asyncio.sleep(backoff_seconds(failures, first_seconds=FIRST_BACKOFF_SECONDS))
 
     async def _lead_and_relay(self) -> None:
         connection = await self._database.dedicated()
@@ -169,7 +169,7 @@ class Relay:
             await self._mark(connection)
             if not self._flight.failed:
                 return
-            await asyncio.sleep(_backoff(failures))
+            await asyncio.sleep(backoff_seconds(failures, first_seconds=FIRST_BACKOFF_SECONDS))
             again, self._flight.failed = sorted(self._flight.failed, key=lambda pack: pack.rows[0].position), []
             for done, pack in enumerate(again, 1):
                 await self._publish(pack)
@@ -232,8 +232,3 @@ class Relay:
         if payload == outbox.URGENT:
             self._urgent.set()
         self._wake.set()
-
-
-def _backoff(attempt: int) -> float:
-    """Seconds to wait before try number `attempt`: doubling from 0.1 s to the bound, with jitter."""
-    return float(min(MOST_BACKOFF_SECONDS, 0.1 * 2 ** min(attempt, 10)) * random.uniform(0.5, 1.0))  # noqa: S311

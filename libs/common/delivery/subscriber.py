@@ -7,7 +7,6 @@ letters with its reason, alone, while its neighbours are applied.
 
 import asyncio
 import contextlib
-import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from time import time_ns
@@ -21,6 +20,7 @@ from libs.common.crashpoint import crashpoint
 from libs.common.database import dead_letters, inbox, senders
 from libs.common.database.engine import Database, Session, is_transient
 from libs.common.delivery.arrivals import Again, Arrived, Parked, Refused, alone, arrival_of, culprit, letter_of
+from libs.common.delivery.backoff import backoff_seconds
 from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
 from libs.common.delivery.senders import RegisteredClient, producer_of, refusal
 from libs.common.errors import Unavailable
@@ -29,6 +29,7 @@ from libs.common.events.envelope import MOST_EVENT_BYTES, Event, MalformedEvent,
 
 PREFETCH = 256
 """Messages in hand at once, and so in one transaction: fewer commits where every message holds one event."""
+FIRST_BACKOFF_SECONDS = 0.05
 PRUNE_SECONDS = 600.0
 MOST_INBOX_ROWS = 100_000
 INBOX_DAYS = 14
@@ -90,7 +91,7 @@ class Subscriber:
             except (OSError, Unconfirmed, Unroutable, Unavailable, TimeoutError) as error:
                 failures += 1
                 log.warning("subscription broke", queue=self._queue.name, error=type(error).__name__)
-                await asyncio.sleep(_backoff(failures))
+                await asyncio.sleep(backoff_seconds(failures, first_seconds=FIRST_BACKOFF_SECONDS))
 
     async def _turn(self, subscription: Subscription) -> None:
         deliveries = await subscription.receive(PREFETCH)
@@ -182,7 +183,7 @@ class Subscriber:
                     parked = [*parked, culprit(arrived[0], error, attempt)]
                     arrived = ()
                     continue
-                await asyncio.sleep(_backoff(attempt))
+                await asyncio.sleep(backoff_seconds(attempt, first_seconds=FIRST_BACKOFF_SECONDS))
             else:
                 return
 
@@ -245,8 +246,3 @@ class Subscriber:
             elif one.event.type == CLIENT_DELETED:
                 await senders.forget(session, client_id=one.event.data["client_id"])
                 self._clients = None
-
-
-def _backoff(attempt: int) -> float:
-    """Seconds before try number `attempt`: doubling from 50 ms up to 10 s, with jitter."""
-    return min(10.0, 0.05 * float(2 ** min(attempt, 10))) * random.uniform(0.5, 1.0)  # noqa: S311
