@@ -8,6 +8,7 @@ import pytest
 
 from libs.common.database.engine import Database
 from tests.support.postgres import PlatformDatabase, PlatformDatabases, found_postgres
+from tests.support.stem import Stem, growing
 
 pytest_plugins = ("tests.support.rabbitmq_fixtures",)
 
@@ -28,6 +29,13 @@ async def platform_databases(postgres: str) -> AsyncIterator[PlatformDatabases]:
     databases = PlatformDatabases(postgres)
     yield databases
     await databases.close()
+
+
+@pytest.fixture(scope="session")
+async def stem() -> AsyncIterator[Stem]:
+    """Starts services quickly."""
+    async with growing() as one:
+        yield one
 
 
 @pytest.fixture

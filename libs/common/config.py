@@ -70,9 +70,10 @@ class DataSettings(Settings):
 
 
 class DatabaseSettings(Settings):
-    """Which Postgres; a URL may hold a password and is therefore a secret."""
+    """Which Postgres; a URL may hold a password and is therefore a secret. And how many connections a pool may hold."""
 
     database_url: SecretStr | None = None
+    database_connections: Annotated[int, Field(ge=2, le=200)] = 10
 
 
 class BrokerSettings(Settings):

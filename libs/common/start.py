@@ -26,6 +26,8 @@ class Connections(Protocol):
     @property
     def database_url(self) -> SecretStr | None: ...
     @property
+    def database_connections(self) -> int: ...
+    @property
     def amqp_url(self) -> SecretStr | None: ...
     @property
     def amqp_namespace(self) -> str: ...
@@ -34,16 +36,19 @@ class Connections(Protocol):
 
 
 def open_database(
-    config: Connections, name: str, *, pool_size: int = 10, statement_timeout_seconds: float = 10
+    config: Connections, name: str, *, pool_size: int | None = None, statement_timeout_seconds: float = 10
 ) -> Database:
-    """The service's own pool. Raises `ConfigError` when no database is configured."""
+    """The service's own pool, of `REEVE_DATABASE_CONNECTIONS` unless `pool_size` says else.
+
+    Raises `ConfigError` when no database is configured.
+    """
     if config.database_url is None:
         raise ConfigError("REEVE_DATABASE_URL: must be set")
     return Database(
         config.database_url.get_secret_value(),
         schema=name,
         application=f"reeve-{name}",
-        pool_size=pool_size,
+        pool_size=pool_size or config.database_connections,
         statement_timeout_seconds=statement_timeout_seconds,
     )
 

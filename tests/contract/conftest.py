@@ -12,7 +12,7 @@ from tests.support.postgres import PlatformDatabases
 SERVICES = ("gateway", "audit", "settings", "notifications")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def house(
     platform_databases: PlatformDatabases, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[House]:

@@ -6,36 +6,22 @@ import httpx
 import pytest
 
 from tests.demo.administrator import Administrator
-from tests.support.platforms import four_services
+from tests.support.platforms import running_services
 from tests.support.postgres import PlatformDatabases
-from tests.support.processes import SERVICES, Platform
-from tests.support.rabbitmq import remove_namespace
-from tests.support.stem import Stem, growing
+from tests.support.processes import Platform
+from tests.support.stem import Stem
 
 
-@pytest.fixture(scope="session")
-async def stem() -> AsyncIterator[Stem]:
-    """Starts services quickly."""
-    async with growing() as one:
-        yield one
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def platform(
     stem: Stem, platform_databases: PlatformDatabases, rabbitmq: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Platform]:
     """Four services and a second gateway, running."""
-    database = await platform_databases.make(*SERVICES)
-    made = four_services(
-        tmp_path_factory.mktemp("platform"), database=database, amqp_url=rabbitmq, launcher=stem, gateways=2
-    )
-    try:
-        await made.start()
-        yield made
-    finally:
-        await made.end()
-        await remove_namespace(rabbitmq, made.namespace)
-        await platform_databases.drop(database)
+    folder = tmp_path_factory.mktemp("platform")
+    async with running_services(
+        folder, databases=platform_databases, amqp_url=rabbitmq, launcher=stem, gateways=2
+    ) as running:
+        yield running
 
 
 @pytest.fixture

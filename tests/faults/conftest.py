@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.platforms import four_services
+from tests.support.platforms import running_services
 from tests.support.postgres import PlatformDatabases
-from tests.support.processes import SERVICES, Platform
-from tests.support.rabbitmq import remove_namespace
-from tests.support.stem import Stem, growing
+from tests.support.processes import Platform
+from tests.support.stem import Stem
 
 
 @pytest.fixture(scope="session")
@@ -19,27 +18,14 @@ def repeats() -> int:
     return int(os.environ.get("REEVE_TEST_REPEATS", "2"))
 
 
-@pytest.fixture(scope="session")
-async def stem() -> AsyncIterator[Stem]:
-    """Starts services quickly."""
-    async with growing() as one:
-        yield one
-
-
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 async def shared_platform(
     stem: Stem, platform_databases: PlatformDatabases, rabbitmq: str, tmp_path_factory: pytest.TempPathFactory
 ) -> AsyncIterator[Platform]:
     """Four running services on the shared Postgres and RabbitMQ."""
-    database = await platform_databases.make(*SERVICES)
-    made = four_services(tmp_path_factory.mktemp("platform"), database=database, amqp_url=rabbitmq, launcher=stem)
-    try:
-        await made.start()
-        yield made
-    finally:
-        await made.end()
-        await remove_namespace(rabbitmq, made.namespace)
-        await platform_databases.drop(database)
+    folder = tmp_path_factory.mktemp("platform")
+    async with running_services(folder, databases=platform_databases, amqp_url=rabbitmq, launcher=stem) as running:
+        yield running
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 """Puts a platform together: four processes on a prepared database and a broker namespace, or one process."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from libs.common.ids import new_id
 from services.preparation import make_keys
-from tests.support.postgres import PlatformDatabase
+from tests.support.postgres import PlatformDatabase, PlatformDatabases
 from tests.support.processes import SERVICES, Launcher, Platform, Program, clean_environment, free_port
+from tests.support.rabbitmq import remove_namespace
 
 EMAIL = "admin@example.com"
 PASSWORD = "correct-Horse-7-battery-staple"
@@ -16,6 +18,24 @@ CLIENT = {
     "scopes": ["events:publish"], "event_types": ["com.shop.*", "platform.*"],
 }  # fmt: skip
 SECOND_GATEWAY = "gateway-2"
+CONNECTIONS = {"REEVE_DATABASE_CONNECTIONS": "5"}
+"""Several platforms under test share the 100 connections of a usual Postgres."""
+
+
+@asynccontextmanager
+async def running_services(
+    folder: Path, *, databases: PlatformDatabases, amqp_url: str, launcher: Launcher, gateways: int = 1
+) -> AsyncIterator[Platform]:
+    """`four_services` on a fresh database, running; leaves nothing behind in Postgres and RabbitMQ."""
+    database = await databases.make(*SERVICES)
+    made = four_services(folder, database=database, amqp_url=amqp_url, launcher=launcher, gateways=gateways)
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.end()
+        await remove_namespace(amqp_url, made.namespace)
+        await databases.drop(database)
 
 
 def four_services(
@@ -35,6 +55,7 @@ def four_services(
     shared = {
         **clean_environment(),
         **_access(),
+        **CONNECTIONS,
         "REEVE_KEYS_DIR": str(keys),
         "REEVE_DATA_DIR": str(folder),
         "REEVE_AMQP_URL": amqp_url,
@@ -62,7 +83,7 @@ def single_process(folder: Path, *, launcher: Launcher, **extra: str) -> Program
     """The whole platform in one process: on its own Postgres and the in-process transport unless `extra` says else."""
     port = free_port()
     environment = {
-        **clean_environment(), **_access(), "REEVE_DATA_DIR": str(folder), "REEVE_AMQP_URL": "embedded",
+        **clean_environment(), **_access(), **CONNECTIONS, "REEVE_DATA_DIR": str(folder), "REEVE_AMQP_URL": "embedded",
         "REEVE_PORT": str(port), "REEVE_METRICS_PORT": str(free_port()), **extra,
     }  # fmt: skip
     return Program(

@@ -44,6 +44,7 @@ class Database:
         statement_timeout_seconds: float = 10,
     ) -> None:
         self.schema = schema
+        self.most_connections = pool_size
         self._url = url
         self._application = application
         self._statement_timeout_seconds = statement_timeout_seconds
