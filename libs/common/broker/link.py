@@ -27,12 +27,40 @@ CLOSE_SECONDS = 2.0
 POLL_SECONDS = 0.02
 FRAMES_BUFFERED = 512
 """Frames that wait between a connection and one of its channels, in each direction."""
+TAKE_AT_ONCE = "take_at_once"
 
 # Silence of the broker is noticed after 2 x (10 + 1) seconds; the library's own factor of 3 would take 33.
 aiormq.connection.Connection.HEARTBEAT_GRACE_MULTIPLIER = 2
 # With the library's 10 frames each publish waits for the channel's lock and for the writer: a quarter slower.
 aiormq.connection.Connection.FRAME_BUFFER_SIZE = FRAMES_BUFFERED
 tolerance.install()
+
+
+class _Taken:
+    """What stands for the task of a consumer that has done its work already."""
+
+    def add_done_callback(self, _: object) -> None:
+        """There is nothing to wait for."""
+
+
+TAKEN = _Taken()
+
+
+class QuickChannel(Channel):
+    """Hands a message to a consumer named `take_at_once` without a task for it: a fifth of what a message costs."""
+
+    def create_task(self, coro: Any) -> Any:
+        """The library's task, or none for a consumer that never waits."""
+        if coro.__name__ != TAKE_AT_ONCE:
+            return super().create_task(coro)
+        try:
+            coro.send(None)
+        except StopIteration:
+            return TAKEN
+        raise RuntimeError(f"{TAKE_AT_ONCE} must not wait")
+
+
+setattr(aiormq.connection, "Channel", QuickChannel)  # noqa: B010 - the library names the class in one place only
 # The libraries log each try to reconnect as an error with its traceback; `Link` says it in one line.
 for library in ("aiormq", "aio_pika"):
     logging.getLogger(library).setLevel(logging.CRITICAL)

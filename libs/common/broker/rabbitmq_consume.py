@@ -77,11 +77,13 @@ class RabbitSubscription:
         self._channel = channel
         channel.closing.add_done_callback(lambda _: self._wake.set())
         channel.on_consumer_cancel_callbacks.add(lambda _: self._lose(channel))
-        await channel.basic_consume(
-            queue, lambda delivered: self._arrive(channel, delivered), no_ack=self._prefetch is None
-        )
 
-    async def _arrive(self, channel: Channel, delivered: DeliveredMessage) -> None:
+        async def take_at_once(delivered: DeliveredMessage) -> None:
+            self._arrive(channel, delivered)
+
+        await channel.basic_consume(queue, take_at_once, no_ack=self._prefetch is None)
+
+    def _arrive(self, channel: Channel, delivered: DeliveredMessage) -> None:
         if channel is not self._channel:
             return
         self._buffer.append(delivered)

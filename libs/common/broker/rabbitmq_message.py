@@ -65,7 +65,10 @@ def _text(value: str | None) -> str | None:
 
 
 def _plain_table(table: Mapping[str, Any], *, depth: int) -> dict[str, Any]:
-    return {_text(name) or "": _plain(value, depth=depth) for name, value in table.items()}
+    return {
+        _text(name) or "": value if type(value) is str and "\0" not in value else _plain(value, depth=depth)
+        for name, value in table.items()
+    }
 
 
 def _plain(value: Any, *, depth: int) -> Any:

@@ -33,9 +33,12 @@ _INSERT = f"WITH {_ADDED} {_NOTIFY}"
 _COLUMNS = (
     "event_id, exchange, routing_key, type, subject, body, correlation_id, reply_to, position, stream, producer_seq"
 )
-_CLAIM = f"""
+
+
+def _claim(which: str) -> str:
+    return f"""
     WITH picked AS (
-        SELECT position, stream, ctid AS place FROM outbox WHERE producer_seq IS NULL
+        SELECT position, stream, ctid AS place FROM outbox WHERE {which}
         ORDER BY position LIMIT $1 FOR UPDATE SKIP LOCKED
     ), counted AS (
         SELECT stream, count(*) AS rows FROM picked GROUP BY stream
@@ -53,7 +56,11 @@ _CLAIM = f"""
         RETURNING {_COLUMNS}
     )
     SELECT * FROM numbered ORDER BY position
-"""  # noqa: S608 - only constants
+    """  # noqa: S608 - only constants
+
+
+_CLAIM = _claim("producer_seq IS NULL")
+_CLAIM_COMMANDS = _claim(f"producer_seq IS NULL AND exchange = '{COMMANDS}'")
 # An outbox is empty now and has a million rows a minute later. A plan made for the one and kept for the other reads the
 # whole table for each batch (measured: 100 ms a claim), and planning each time more than doubles an idle claim. So the
 # relay's connection keeps one plan, and may use only what is right for both: the indexes, and rows by their address.
@@ -185,6 +192,11 @@ async def lead(connection: asyncpg.Connection, schema: str) -> bool:
 async def claim(connection: asyncpg.Connection, most: int = 500) -> list[ClaimedRow]:
     """Number up to `most` rows that have no number yet, gapless per stream, and return them in order, committed."""
     return [ClaimedRow(*record) for record in await connection.fetch(_CLAIM, most)]
+
+
+async def claim_commands(connection: asyncpg.Connection, most: int = 500) -> list[ClaimedRow]:
+    """`claim` of commands alone, for which somebody waits; they pass by events, which are other streams."""
+    return [ClaimedRow(*record) for record in await connection.fetch(_CLAIM_COMMANDS, most)]
 
 
 async def unfinished(connection: asyncpg.Connection, most: int = 500, after: int = 0) -> list[ClaimedRow]:

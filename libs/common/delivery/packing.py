@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from libs.common.broker.topology import EVENTS
 from libs.common.broker.transport import Message
 from libs.common.database.outbox import ClaimedRow
 from libs.common.events.envelope import BATCH, STRUCTURED, pack, splice_producerseq
@@ -64,6 +65,7 @@ def to_message(pack_: Pack, *, producer: str) -> Message:
     bodies = [splice_producerseq(row.body, row.producerseq) for row in pack_.rows]
     first = pack_.rows[0]
     single = len(bodies) == 1
+    mirrored = _mirror(bodies[0]) if single and exchange == EVENTS else {}
     return Message(
         body=bodies[0] if single else pack(bodies),
         content_type=STRUCTURED if single else BATCH,
@@ -73,7 +75,7 @@ def to_message(pack_: Pack, *, producer: str) -> Message:
         type=kind,
         app_id=producer,
         headers={
-            **(_mirror(bodies[0]) if single else {}),
+            **mirrored,
             FIRST_NUMBER: str(first.producerseq),
             LAST_NUMBER: str(pack_.rows[-1].producerseq),
         },
@@ -83,7 +85,7 @@ def to_message(pack_: Pack, *, producer: str) -> Message:
 
 
 def _mirror(body: bytes) -> dict[str, Any]:
-    """The attributes as `cloudEvents_*` string headers, for consumers that route by them."""
+    """The attributes as `cloudEvents_*` string headers, for consumers of events that route by them."""
     found = orjson.loads(body)
     found.pop("data", None)
     return {f"cloudEvents_{name}": str(value) for name, value in found.items()}

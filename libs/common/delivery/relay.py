@@ -29,7 +29,7 @@ MOST_IN_FLIGHT = 2_000
 CLAIM = 500
 PACE_SECONDS = 0.015
 """The least time between two claims of few events: a steady stream is taken in larger claims, an idle outbox at once.
-A command among them, which somebody waits for, ends the pause."""
+A command, which somebody waits for, is claimed in the pause."""
 FEW = 200
 SAMPLE_SECONDS = 5.0
 """How often the backlog is measured for the metrics."""
@@ -107,23 +107,36 @@ class Relay:
 
     async def _turn(self, connection: asyncpg.Connection, flights: asyncio.TaskGroup) -> None:
         """One turn: delete what landed, repeat what failed, claim what is new, else wait."""
-        await self._mark(connection)
-        await self._sample(connection)
         if self._flight.failed:
             await self._repeat(connection)
             return
-        room = MOST_IN_FLIGHT - self._flight.rows
+        room = min(CLAIM, MOST_IN_FLIGHT - self._flight.rows)
         if self._notified and room > 0:
-            await self._pace()
-            self._notified = False
-            rows = await outbox.claim(connection, min(CLAIM, room))
+            rows = await self._claim(connection, room)
             crashpoint("relay.after_number")
-            self._next_claim = asyncio.get_running_loop().time() + (PACE_SECONDS if len(rows) < FEW else 0.0)
-            if rows:
-                self._notified = True
-                await self._launch(connection, flights, rows)
-                return
-        await self._rest()
+            await self._launch(connection, flights, rows)
+        else:
+            await self._mark(connection)
+            await self._sample(connection)
+            await self._rest()
+
+    async def _claim(self, connection: asyncpg.Connection, most: int) -> list[ClaimedRow]:
+        """Commands at once; everything else when the pause since the last claim is over."""
+        if await self._is_urgent():
+            self._urgent.clear()
+            rows = await outbox.claim_commands(connection, most)
+            if len(rows) == most:
+                self._urgent.set()
+            return rows
+        await self._mark(connection)
+        await self._sample(connection)
+        # A row that commits from here on says so itself; one that has, is in this claim.
+        self._notified = False
+        self._urgent.clear()
+        rows = await outbox.claim(connection, most)
+        self._notified = self._notified or len(rows) == most
+        self._next_claim = asyncio.get_running_loop().time() + (PACE_SECONDS if len(rows) < FEW else 0.0)
+        return rows
 
     async def _launch(
         self, connection: asyncpg.Connection, flights: asyncio.TaskGroup, rows: Sequence[ClaimedRow]
@@ -187,13 +200,15 @@ class Relay:
             crashpoint("relay.after_confirm")
             await outbox.forget(connection, landed)
 
-    async def _pace(self) -> None:
+    async def _is_urgent(self) -> bool:
+        """Whether a command came before the pause was over."""
         early = self._next_claim - asyncio.get_running_loop().time()
-        if early > 0 and not self._urgent.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(early):
-                    await self._urgent.wait()
-        self._urgent.clear()
+        if early <= 0:
+            return False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(early):
+                await self._urgent.wait()
+        return self._urgent.is_set()
 
     async def _sample(self, connection: asyncpg.Connection) -> None:
         now = asyncio.get_running_loop().time()

@@ -193,25 +193,24 @@ def _json(body: bytes, *, trusted: bool = False) -> Any:
         found = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedEvent("the body is not JSON") from error
-    if not trusted and body.count(b"[") + body.count(b"{") > MOST_DEPTH and depth_exceeds(found, MOST_DEPTH + 2):
+    if not trusted and body.count(b"[") + body.count(b"{") > MOST_DEPTH and depth_exceeds(found, MOST_DEPTH + 3):
         raise MalformedEvent(f"the body is nested deeper than {MOST_DEPTH} levels")
     return found
 
 
 def depth_exceeds(value: Any, most: int) -> bool:
-    """Whether `value` nests objects and arrays deeper than `most` levels. Never recurses."""
-    level: list[Any] = [value]
-    for _ in range(most + 1):
+    """Whether `value` nests objects and arrays deeper than `most` levels, its own being the first. Never recurses."""
+    level: list[Any] = [value] if isinstance(value, dict | list) else []
+    for _ in range(most):
         level = [
             child
             for item in level
-            if isinstance(item, dict | list)
             for child in (item.values() if isinstance(item, dict) else item)
             if isinstance(child, dict | list)
         ]
         if not level:
             return False
-    return True
+    return bool(level)
 
 
 def _amqp_time(milliseconds: int) -> str:

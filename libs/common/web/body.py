@@ -117,7 +117,7 @@ def parse_json(body: bytes) -> Any:
         raise _malformed(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise _malformed(_TOO_DEEP) from None
-    if body.count(b"[") + body.count(b"{") > MOST_DEPTH and depth_exceeds(value, MOST_DEPTH - 1):
+    if body.count(b"[") + body.count(b"{") > MOST_DEPTH and depth_exceeds(value, MOST_DEPTH):
         raise _malformed(_TOO_DEEP)
     if b"\\u" in body:
         _check_texts(value)

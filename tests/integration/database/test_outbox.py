@@ -106,6 +106,21 @@ async def test_numbers_go_on_after_everything_was_forgotten(database: Database) 
     await relay.close()
 
 
+async def test_commands_are_claimed_past_events_that_wait_and_numbered_apart(database: Database) -> None:
+    await write_events(database, 3)
+    commands = [an_event(type="reeve.command.setting.change.v1", subject=f"setting/{n}") for n in range(2)]
+    async with database.transaction() as session:
+        await outbox.append(
+            session, [outbox.command_row(one, queue=SETTINGS_COMMANDS, reply_to=None) for one in commands]
+        )
+    relay = await database.dedicated()
+    claimed = await outbox.claim_commands(relay)
+    assert [(row.event_id, row.producerseq) for row in claimed] == [(one.id, n) for n, one in enumerate(commands, 1)]
+    assert await outbox.claim_commands(relay) == []
+    assert [row.producerseq for row in await outbox.claim(relay)] == [1, 2, 3]
+    await relay.close()
+
+
 async def test_only_one_relay_leads_a_schema(database: Database) -> None:
     first, second, other = [await database.dedicated() for _ in range(3)]
     assert await outbox.lead(first, "settings")

@@ -125,7 +125,7 @@ def test_depth_is_counted_without_recursion(value: Any) -> None:
         return 0 if inner is None else 1 + max(map(depth, inner), default=0)
 
     for most in range(5):
-        assert depth_exceeds(value, most) == (depth(value) > most + 1)
+        assert depth_exceeds(value, most) == (depth(value) > most)
 
 
 def test_an_event_without_time_happens_now() -> None:
