@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from libs.common.database.engine import Session
 from libs.common.delivery.arrivals import Arrived, Refused
-from libs.common.delivery.commands import CommandHandler
+from libs.common.delivery.commands import CommandHandler, one_by_one
 from libs.common.errors import Invalid
 from libs.common.events.catalog import CommandData
 from libs.common.events.envelope import Event
@@ -25,6 +25,7 @@ from libs.common.events.settings import (
 from libs.common.sealing import NotSealed, Unsealer
 from services.settings.commands import writes
 from services.settings.commands.outcomes import Ask
+from services.settings.commands.writes import Change
 from services.settings.models.definitions import DefinitionEdit, defined
 from services.settings.models.settings import Definition, Given
 from services.settings.models.values import parse
@@ -39,12 +40,12 @@ _SCHEMA: Final = "json_schema"
 def command_handlers(keys: Keys) -> Mapping[str, CommandHandler]:
     """The handler of each command type of this service."""
     return {
-        CreateSetting.TYPE: partial(create_setting, keys),
-        ChangeSetting.TYPE: partial(change_setting, keys),
-        DefineSetting.TYPE: partial(define_setting, keys),
-        UpsertSetting.TYPE: partial(upsert_setting, keys),
-        DeleteSetting.TYPE: delete_setting,
-        RollbackSetting.TYPE: partial(roll_back_setting, keys),
+        CreateSetting.TYPE: one_by_one(partial(create_setting, keys)),
+        ChangeSetting.TYPE: partial(change_settings, keys),
+        DefineSetting.TYPE: one_by_one(partial(define_setting, keys)),
+        UpsertSetting.TYPE: one_by_one(partial(upsert_setting, keys)),
+        DeleteSetting.TYPE: one_by_one(delete_setting),
+        RollbackSetting.TYPE: one_by_one(partial(roll_back_setting, keys)),
     }
 
 
@@ -58,13 +59,9 @@ async def create_setting(keys: Keys, session: Session, command: Event) -> Event:
     )  # fmt: skip
 
 
-async def change_setting(keys: Keys, session: Session, command: Event) -> Event:
-    """Applies `ChangeSetting`."""
-    asked = _read(ChangeSetting, command)
-    return await writes.change_setting(
-        session, _ask(asked, command), vault=keys.vault, key=asked.key, given=_open(keys.unsealer, asked.sealed_value),
-        expected_version=asked.expected_version,
-    )  # fmt: skip
+async def change_settings(keys: Keys, session: Session, commands: Sequence[Event]) -> list[Event]:
+    """Applies `ChangeSetting`, of which many come at once."""
+    return await writes.change_settings(session, [_change(keys, one) for one in commands], vault=keys.vault)
 
 
 async def define_setting(keys: Keys, session: Session, command: Event) -> Event:
@@ -123,6 +120,13 @@ def _read(model: type[CommandT], command: Event) -> CommandT:
         found = error.errors(include_url=False, include_input=False, include_context=False)
         errors = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in found[:50]]
         raise Invalid("the command is not well-formed", code="validation_error", errors=errors) from None
+
+
+def _change(keys: Keys, command: Event) -> Change:
+    asked = _read(ChangeSetting, command)
+    return Change(
+        _ask(asked, command), asked.key, _open(keys.unsealer, asked.sealed_value), asked.expected_version
+    )  # fmt: skip
 
 
 def _ask(asked: Command, command: Event) -> Ask:

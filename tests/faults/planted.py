@@ -14,8 +14,8 @@ from libs.common.broker.topology import AUDIT_EVENTS
 from libs.common.broker.transport import Subscription
 from libs.common.cli import run_process
 from libs.common.crashpoint import crashpoint
-from libs.common.delivery.arrivals import Arrived
-from libs.common.delivery.subscriber import PREFETCH, Subscriber
+from libs.common.delivery.arrivals import Arrived, Parked
+from libs.common.delivery.subscriber import MOST_MESSAGES, Subscriber
 from libs.common.events.all_types import CATALOG
 from libs.common.start import open_database, open_transport
 from services.audit.config import Config
@@ -28,7 +28,7 @@ class AcknowledgesEarly(Subscriber):
     """Tells the broker that it has a message before the database has it."""
 
     async def _turn(self, subscription: Subscription) -> None:
-        deliveries = await subscription.receive(PREFETCH)
+        deliveries = await subscription.receive(MOST_MESSAGES)
         arrived = [one for delivery in deliveries for one in await self._open(delivery, [])]
         await subscription.settle(deliveries)
         await asyncio.sleep(0.05)
@@ -38,10 +38,13 @@ class AcknowledgesEarly(Subscriber):
 class ForgetsWhatItSaw(Subscriber):
     """Applies whatever comes, as often as it comes."""
 
-    async def _commit(self, arrived: Sequence[Arrived], parked: Sequence[object]) -> None:
+    async def _commit(
+        self, arrived: Sequence[Arrived], parked: Sequence[Parked]
+    ) -> tuple[Sequence[Arrived], Sequence[Parked]]:
         async with self._database.transaction() as session:
             await self._handle(session, arrived)
             crashpoint("cons.before_commit")
+        return arrived, ()
 
 
 MISTAKES = {"early-ack": AcknowledgesEarly, "no-inbox": ForgetsWhatItSaw}

@@ -37,7 +37,17 @@ _SAVE = """
     FROM unnest($2::text[], $3::bigint[], $4::bigint[]) AS saved (producer, watermark, above)
     WHERE inbox.consumer = $1 AND inbox.producer = saved.producer
 """
-_MOVE = "UPDATE inbox SET watermark = $4 WHERE consumer = $1 AND producer = $2 AND watermark = $3 AND above = 0"
+_MOVE = """
+    WITH locked AS (
+        SELECT producer, watermark, above FROM inbox WHERE consumer = $1 AND producer = ANY($2::text[])
+        ORDER BY producer FOR UPDATE
+    )
+    UPDATE inbox SET watermark = found.last
+    FROM locked JOIN unnest($2::text[], $3::bigint[], $4::bigint[]) AS found (producer, before, last) USING (producer)
+    WHERE inbox.consumer = $1 AND inbox.producer = locked.producer
+      AND locked.watermark = found.before AND locked.above = 0
+    RETURNING inbox.producer
+"""
 _LOCK_CROWDED = """
     SELECT consumer, producer, watermark, above FROM inbox
     WHERE above > $1 OR EXISTS (
@@ -139,20 +149,22 @@ async def prune(session: Session, *, most_rows: int, older_than_days: float) -> 
 
 
 async def _admit_numbers(session: Session, consumer: str, numbers: Mapping[str, list[int]]) -> dict[str, set[int]]:
-    if len(numbers) == 1:
-        ((producer, found),) = numbers.items()
-        if await _follows(session, consumer, producer, found):
-            return {producer: set(found)}
-    return await _admit_any(session, consumer, numbers)
+    moved = await _follow(session, consumer, {one: found for one, found in numbers.items() if _are_in_line(found)})
+    rest = {producer: found for producer, found in numbers.items() if producer not in moved}
+    return {**moved, **(await _admit_any(session, consumer, rest) if rest else {})}
 
 
-async def _follows(session: Session, consumer: str, producer: str, numbers: list[int]) -> bool:
-    """Whether the numbers go on right after the watermark, with nothing seen beyond it; then it has moved, in one statement."""
-    first, last = numbers[0], numbers[-1]
-    if last - first + 1 != len(numbers) or numbers != list(range(first, last + 1)):
-        return False
-    moved = await driver(session).execute(_MOVE, consumer, producer, first - 1, last)
-    return bool(moved == "UPDATE 1")
+def _are_in_line(numbers: list[int]) -> bool:
+    return numbers == list(range(numbers[0], numbers[0] + len(numbers)))
+
+
+async def _follow(session: Session, consumer: str, numbers: Mapping[str, list[int]]) -> dict[str, set[int]]:
+    """Move the watermarks that these numbers follow on, with nothing seen beyond them, in one statement; which those are."""
+    if not numbers:
+        return {}
+    before, last = [found[0] - 1 for found in numbers.values()], [found[-1] for found in numbers.values()]
+    rows = await driver(session).fetch(_MOVE, consumer, list(numbers), before, last)
+    return {row["producer"]: set(numbers[row["producer"]]) for row in rows}
 
 
 async def _admit_any(session: Session, consumer: str, numbers: Mapping[str, list[int]]) -> dict[str, set[int]]:

@@ -9,6 +9,8 @@ outcome event completes the operation whichever gateway instance is alive by the
 import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
 
 from libs.common import logs
 from libs.common.broker.topology import Queue
@@ -27,10 +29,19 @@ from libs.common.ids import new_id
 MOST_WAITING = 10_000
 """Requests of one gateway that may wait for replies at once."""
 
-CommandHandler = Callable[[Session, Event], Awaitable[Event]]
-"""Applies one command in the given transaction and returns its outcome event, which the consumer emits."""
+CommandHandler = Callable[[Session, Sequence[Event]], Awaitable[list[Event]]]
+"""Applies commands of one type, in order, in the given transaction; returns their outcomes, which the consumer emits."""
 
 log = logs.get("commands")
+
+
+def one_by_one(apply: Callable[[Session, Event], Awaitable[Event]]) -> CommandHandler:
+    """A handler of what applies a single command."""
+
+    async def handler(session: Session, commands: Sequence[Event]) -> list[Event]:
+        return [await apply(session, command) for command in commands]
+
+    return handler
 
 
 class CommandClient:
@@ -109,12 +120,15 @@ class CommandConsumer:
     async def _apply(self, session: Session, arrived: Sequence[Arrived]) -> None:
         """All commands of a batch in one transaction; only when one is refused does each get a savepoint of its own."""
         self._replies = {}
-        apply = self._guarded if arrived[0].event.id == self._guard_from else self._one
+        commands = [command.event for command in arrived]
         try:
-            outcomes = [await apply(session, command.event) for command in arrived]
+            if commands[0].id == self._guard_from:
+                outcomes = [await self._guarded(session, command) for command in commands]
+            else:
+                outcomes = await self._all(session, commands)
         except ReeveError as error:
             # Nothing of this transaction stays: the same batch comes again at once, each command guarded.
-            self._guard_from = arrived[0].event.id
+            self._guard_from = commands[0].id
             raise Again from error
         await outbox.emit(session, *outcomes)
         replies: dict[str, list[bytes]] = defaultdict(list)
@@ -126,7 +140,8 @@ class CommandConsumer:
     async def _guarded(self, session: Session, command: Event) -> Event:
         try:
             async with session.begin_nested():
-                return await self._one(session, command)
+                [outcome] = await self._all(session, [command])
+                return outcome
         except ReeveError as error:
             return self._rejection(command, error)
 
@@ -135,11 +150,15 @@ class CommandConsumer:
         error = ReeveError("the command could not be applied", code="command_failed")
         await outbox.emit(session, self._rejection(command.event, error))
 
-    async def _one(self, session: Session, command: Event) -> Event:
-        handler = self._handlers.get(command.type)
-        if handler is None:
-            raise Refused(f"unknown_command: {command.type}")
-        return await handler(session, command)
+    async def _all(self, session: Session, commands: Sequence[Event]) -> list[Event]:
+        """The outcomes, in order; neighbours of one type are applied together."""
+        outcomes: list[Event] = []
+        for kind, neighbours in groupby(commands, key=attrgetter("type")):
+            handler = self._handlers.get(kind)
+            if handler is None:
+                raise Refused(f"unknown_command: {kind}")
+            outcomes += await handler(session, list(neighbours))
+        return outcomes
 
     def _rejection(self, command: Event, error: ReeveError) -> Event:
         return new_event(

@@ -27,8 +27,10 @@ from libs.common.errors import Unavailable
 from libs.common.events.catalog import Catalog
 from libs.common.events.envelope import MOST_EVENT_BYTES, Event, MalformedEvent, decode_message
 
-PREFETCH = 256
-"""Messages in hand at once, and so in one transaction: fewer commits where every message holds one event."""
+MOST_MESSAGES = 256
+"""Messages in one transaction: fewer commits where every message holds one event."""
+PREFETCH = 2 * MOST_MESSAGES
+"""Messages in hand at once: while one transaction is under way, the messages of the next one come."""
 FIRST_BACKOFF_SECONDS = 0.05
 PRUNE_SECONDS = 600.0
 MOST_INBOX_ROWS = 100_000
@@ -94,7 +96,7 @@ class Subscriber:
                 await asyncio.sleep(backoff_seconds(failures, first_seconds=FIRST_BACKOFF_SECONDS))
 
     async def _turn(self, subscription: Subscription) -> None:
-        deliveries = await subscription.receive(PREFETCH)
+        deliveries = await subscription.receive(MOST_MESSAGES)
         parked: list[Parked] = []
         arrived = [one for delivery in deliveries for one in await self._open(delivery, parked)]
         await self._apply(arrived, parked)
@@ -159,7 +161,7 @@ class Subscriber:
         attempt = 0
         while True:
             try:
-                await self._commit(arrived, parked)
+                first, letters = await self._commit(arrived, parked)
             except Again:
                 continue
             except Exception as error:
@@ -175,7 +177,7 @@ class Subscriber:
                 elif not arrived:
                     if all(one.arrival is None for one in parked):
                         # Not even its letter can be stored: the broker's dead-letter queue is what is left.
-                        await self._announce((), parked)
+                        await self._send_letters(parked)
                         return
                     parked = [replace(one, arrival=None, culprit=None) for one in parked]
                     continue
@@ -185,11 +187,15 @@ class Subscriber:
                     continue
                 await asyncio.sleep(backoff_seconds(attempt, first_seconds=FIRST_BACKOFF_SECONDS))
             else:
+                await self._announce(first, letters)
                 return
 
-    async def _commit(self, arrived: Sequence[Arrived], parked: Sequence[Parked]) -> None:
+    async def _commit(
+        self, arrived: Sequence[Arrived], parked: Sequence[Parked]
+    ) -> tuple[Sequence[Arrived], Sequence[Parked]]:
+        """The events that were new, and the letters that were, in one transaction."""
         if not arrived and not parked:
-            return
+            return (), ()
         started_ns = time_ns()
         async with self._database.transaction() as session:
             arrivals = [arrival_of(one) for one in arrived]
@@ -211,7 +217,7 @@ class Subscriber:
         self._trace(first, started_ns)
         EVENTS_CONSUMED.labels(self._queue.name).inc(len(first))
         INBOX_DUPLICATES.labels(self._queue.name).inc(len(arrived) - len(first))
-        await self._announce(first, letters)
+        return first, letters
 
     def _trace(self, first: Sequence[Arrived], started_ns: int) -> None:
         """One span for each applied event of a sampled trace, below the span of whoever sent it."""
@@ -228,12 +234,19 @@ class Subscriber:
 
     async def _announce(self, first: Sequence[Arrived], letters: Sequence[Parked]) -> None:
         """After the commit: the dead letters' copy on the broker, and whoever waits for these events."""
+        try:
+            await self._send_letters(letters)
+        except (Unconfirmed, Unroutable, OSError) as error:
+            # The letters themselves are committed; repeating the transaction for their copies would double them.
+            log.warning("dead letters not copied to the broker", queue=self._queue.name, error=type(error).__name__)
+        if self._after is not None and first:
+            await self._after(first)
+
+    async def _send_letters(self, letters: Sequence[Parked]) -> None:
         for one in letters:
             DEAD_LETTERS.labels(self._queue.name).inc()
             log.error("dead letter", queue=self._queue.name, message_id=one.message.message_id, reason=one.reason)
             await self._transport.dead_letter(self._queue, one.message, reason=one.reason)
-        if self._after is not None and first:
-            await self._after(first)
 
     async def _learn_clients(self, session: Session, first: Sequence[Arrived]) -> None:
         for one in first:

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 from pydantic import ValidationError
 
 from libs.common.database.engine import Session
-from libs.common.delivery.commands import CommandHandler
+from libs.common.delivery.commands import CommandHandler, one_by_one
 from libs.common.errors import Invalid
 from libs.common.events import notifications as messages
 from libs.common.events.catalog import CommandData
@@ -38,7 +38,7 @@ def _handler(model: type[D], act: Act[D]) -> CommandHandler:
         )
         return await act(session, cause, asked, now=datetime.now(UTC))
 
-    return apply
+    return one_by_one(apply)
 
 
 def _read(model: type[D], command: Event) -> D:

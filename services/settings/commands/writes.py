@@ -4,6 +4,9 @@ Every function works in the caller's transaction, locks the setting's row first,
 the caller emits. A refusal rises before anything was written.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from libs.common.database.engine import Session
 from libs.common.errors import Conflict
 from libs.common.events.envelope import Event
@@ -21,6 +24,16 @@ MOST_TRIES = 3
 """Tries of an upsert whose setting others create and delete meanwhile."""
 
 
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Another value for a setting, which must have the expected version where one is given."""
+
+    ask: Ask
+    key: str
+    given: Given
+    expected_version: int | None
+
+
 async def create_setting(
     session: Session, ask: Ask, *, vault: Vault, key: str, definition: Definition, given: Given | None
 ) -> Event:
@@ -32,12 +45,21 @@ async def create_setting(
     return await _write(session, ask, revision, vault=vault)
 
 
-async def change_setting(
-    session: Session, ask: Ask, *, vault: Vault, key: str, given: Given, expected_version: int | None
-) -> Event:
-    """Another value."""
-    setting = await _locked(session, key, expected_version)
-    return await _write(session, ask, decisions.change(setting, given, ask.stamp), vault=vault)
+async def change_settings(session: Session, wanted: Sequence[Change], *, vault: Vault) -> list[Event]:
+    """Other values, in as few statements as one would take. Those of one setting follow one another."""
+    found = await settings.find_all_locked(session, {one.key for one in wanted})
+    revisions = []
+    for one in wanted:
+        setting = _expected(one.key, found.get(one.key), one.expected_version)
+        revision = decisions.change(setting, one.given, one.ask.stamp)
+        found[one.key] = revision.after
+        revisions.append(revision)
+    asks = [one.ask for one in wanted]
+    noted = [(one, ask.reason, ask.operation_id) for one, ask in zip(revisions, asks, strict=True)]
+    await settings.append_changes(session, noted)
+    for revision in revisions:
+        await _keep_secret(session, vault, revision)
+    return [outcome_event(ask, revision) for ask, revision in zip(asks, revisions, strict=True)]
 
 
 async def define_setting(
@@ -97,22 +119,28 @@ async def roll_back_setting(
 
 
 async def _locked(session: Session, key: str, expected_version: int | None) -> Setting:
-    setting = await settings.find_locked(session, key)
+    return _expected(key, await settings.find_locked(session, key), expected_version)
+
+
+def _expected(key: str, setting: Setting | None, version: int | None) -> Setting:
     if setting is None:
         raise SettingNotFound(key)
-    check_version(key, setting, expected_version)
+    check_version(key, setting, version)
     return setting
 
 
 async def _write(
     session: Session, ask: Ask, revision: Revision, *, vault: Vault, restored_version: int | None = None
 ) -> Event:
-    after = revision.after
     await settings.append(session, revision, reason=ask.reason, operation_id=ask.operation_id)
-    if revision.plain is not None:
-        slot = Slot(after.key, after.version)
-        await secrets.append(session, slot, vault.encrypt(revision.plain.encode(), slot))
+    await _keep_secret(session, vault, revision)
     return outcome_event(ask, revision, restored_version=restored_version)
+
+
+async def _keep_secret(session: Session, vault: Vault, revision: Revision) -> None:
+    if revision.plain is not None:
+        slot = Slot(revision.after.key, revision.after.version)
+        await secrets.append(session, slot, vault.encrypt(revision.plain.encode(), slot))
 
 
 async def _past_value(session: Session, vault: Vault, key: str, past: Past) -> Given | None:

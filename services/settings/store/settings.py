@@ -1,6 +1,6 @@
 """Settings: one row each, written together with the history entry of the version that the write makes."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -29,6 +29,18 @@ _INSERT = f"""
     ) {_HISTORY} FROM added
 """
 _UPDATE = f"WITH changed AS (UPDATE settings SET {_ASSIGNMENTS} WHERE key = $1 RETURNING key) {_HISTORY} FROM changed"
+_CHANGE = f"""
+    WITH changed AS (
+        UPDATE settings SET ({", ".join(STATE)}) = ({", ".join(f"new.{name}" for name in STATE)})
+        FROM unnest($1::text[], $2::json[], $3::integer[], $4::text[], $5::integer[], $6::timestamptz[], $7::text[])
+             AS new (key, {", ".join(STATE)})
+        WHERE settings.key = new.key
+    )
+    INSERT INTO setting_history (key, value, secret_version, secret_hint, version, changed_at, changed_by, step,
+                                 is_encrypted, reason, operation_id)
+    SELECT * FROM unnest($8::text[], $9::json[], $10::integer[], $11::text[], $12::integer[], $13::timestamptz[],
+                         $14::text[], $15::text[], $16::boolean[], $17::text[], $18::uuid[])
+"""
 _DELETE = """
     WITH gone AS (DELETE FROM settings WHERE key = $1 RETURNING key),
          destroyed AS (DELETE FROM setting_secrets WHERE key = $1)
@@ -36,6 +48,7 @@ _DELETE = """
     SELECT $1, $2, 'deleted', $3, $4, $5, $6::text, $7::uuid FROM gone
 """
 _FIND = f"SELECT {selected(SETTING)} FROM settings WHERE key = $1"
+_FIND_ALL = f"SELECT {selected(SETTING)} FROM settings WHERE key = ANY($1::text[]) ORDER BY key"
 _SEARCH = f"""
     WITH found AS NOT MATERIALIZED (
         SELECT {selected(SETTING)} FROM settings
@@ -84,6 +97,12 @@ async def find_locked(session: Session, key: str) -> Setting | None:
     return _setting(row) if row is not None else None
 
 
+async def find_all_locked(session: Session, keys: Collection[str]) -> dict[str, Setting]:
+    """Those of the settings that there are, by key, their rows locked until the transaction ends."""
+    rows = await driver(session).fetch(f"{_FIND_ALL} FOR UPDATE", list(keys))
+    return {row["key"]: _setting(row) for row in rows}
+
+
 async def next_version(session: Session, key: str) -> int:
     """The version that a new setting of this key begins with: one more than any that ever was."""
     version = await driver(session).fetchval(
@@ -100,6 +119,15 @@ async def append(session: Session, revision: Revision, *, reason: str | None, op
     written = await driver(session).execute(query, *_fields(after), revision.step.value, reason, operation_id)
     if written != "INSERT 0 1":
         raise SettingExists(after.key)
+
+
+async def append_changes(session: Session, changes: Sequence[tuple[Revision, str | None, str | None]]) -> None:
+    """Write versions that change no definition, in order, each with its reason and operation; the rows are locked."""
+    states = [(one.after.key, *_state(one.after)) for one, _, _ in changes]
+    last = {state[0]: state for state in states}
+    notes = [(one.step.value, one.after.definition.is_encrypted, reason, by) for one, reason, by in changes]
+    written = [(*state, *note) for state, note in zip(states, notes, strict=True)]
+    await driver(session).execute(_CHANGE, *zip(*last.values(), strict=True), *zip(*written, strict=True))
 
 
 async def delete(session: Session, revision: Revision, *, reason: str | None, operation_id: str | None) -> None:
@@ -147,10 +175,17 @@ def _setting(row: Sequence[Any]) -> Setting:
 
 def _fields(setting: Setting) -> tuple[object, ...]:
     """The columns of SETTING."""
-    own, secret = setting.definition, setting.secret
+    own = setting.definition
     return (
         setting.key, own.value_type, own.category, own.config_type, own.description, own.json_schema, own.default_value,
-        own.is_public, own.is_encrypted, own.is_sensitive, own.allow_override, own.requires_approval, setting.value,
-        secret.version if secret is not None else None, secret.hint if secret is not None else None, setting.version,
-        setting.updated_at, setting.updated_by,
+        own.is_public, own.is_encrypted, own.is_sensitive, own.allow_override, own.requires_approval, *_state(setting),
+    )  # fmt: skip
+
+
+def _state(setting: Setting) -> tuple[object, ...]:
+    """The columns of STATE."""
+    secret = setting.secret
+    return (
+        setting.value, secret.version if secret is not None else None, secret.hint if secret is not None else None,
+        setting.version, setting.updated_at, setting.updated_by,
     )  # fmt: skip

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from libs.common import telemetry
 from libs.common.broker.embedded import EmbeddedTransport
-from libs.common.broker.topology import AUDIT_EVENTS, Queue
+from libs.common.broker.topology import AUDIT_EVENTS, SETTINGS_COMMANDS, Queue
 from libs.common.broker.transport import Delivery, Message, Unconfirmed
 from libs.common.database import outbox
 from libs.common.database.engine import Database, Session
@@ -178,6 +178,51 @@ async def test_a_poisonous_event_is_parked_alone_with_its_reason(
         await eventually(lambda: letters_are(database, [reason]))
         assert await transport.depth(QUEUE.dead) == 1
         await eventually(lambda: waiting_is(database, 0))
+
+
+async def test_letters_whose_copy_the_broker_refuses_are_kept_once(database: Database) -> None:
+    class Refusing(EmbeddedTransport):
+        async def dead_letter(self, queue: Queue, message: Message, *, reason: str) -> None:
+            raise Unconfirmed("no confirm")
+
+    transport, ledger = Refusing(queues=[QUEUE]), Ledger()
+    told: list[Event] = []
+
+    async def after(arrived: Sequence[Arrived]) -> None:
+        told.extend(one.event for one in arrived)
+
+    good = an_event().numbered(1)
+    async with running(a_subscriber(database, transport, ledger, after=after).run):
+        await transport.publish(a_message(good, body=b"{"))
+        await transport.publish(a_message(good, app_id="gateway"))
+    assert [found.partition(":")[0] for found in await letters(database)] == ["malformed"]
+    assert [event.id for event in ledger.seen] == [event.id for event in told] == [good.id]
+
+
+async def test_a_command_passes_the_events_that_wait_for_company(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("libs.common.delivery.relay.PACE_SECONDS", 0.5)
+    commands = replace(SETTINGS_COMMANDS, name="test.commands", bindings=("test.commands",))
+    transport = EmbeddedTransport(queues=[QUEUE, commands])
+    order: list[str] = []
+
+    async def drain(queue: Queue) -> None:
+        async with transport.subscribe(queue) as subscription:
+            while True:
+                found = await subscription.receive(50)
+                order.extend([queue.name] * len(found))
+                await subscription.settle(found)
+
+    relay = Relay(database, transport, producer="gateway")
+    async with running(relay.run, lambda: drain(QUEUE), lambda: drain(commands)):
+        await write(database, an_event())
+        await eventually(lambda: order == [QUEUE.name])
+        await write(database, an_event())
+        command = an_event(type="reeve.command.setting.change.v1", subject="setting/a")
+        async with database.transaction() as session:
+            await outbox.append(session, [outbox.command_row(command, queue=commands, reply_to=None)])
+        await eventually(lambda: order == [QUEUE.name, commands.name, QUEUE.name])
 
 
 async def letters(database: Database) -> list[str]:

@@ -52,7 +52,7 @@ class Desk:
         """Apply a command; the data of its outcome event."""
         asked = command(data, admin_id=admin_id)
         async with self.database.transaction() as session:
-            outcome = await COMMANDS[asked.type](session, asked)
+            [outcome] = await COMMANDS[asked.type](session, [asked])
             await outbox.emit(session, outcome)
         assert outcome.causationid == asked.id
         found: dict[str, Any] = outcome.data

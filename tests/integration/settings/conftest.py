@@ -53,7 +53,7 @@ class SettingsUnderTest:
         command = self.command(data)
         self.sent.append(command)
         async with self.database.transaction() as session:
-            outcome = await command_handlers(self.keys)[command.type](session, command)
+            [outcome] = await command_handlers(self.keys)[command.type](session, [command])
             await outbox.emit(session, outcome)
             return outcome
 
