@@ -51,7 +51,7 @@ class Wire:
         await (await self._queue(queue)).purge()
 
     async def depth(self, queue: Queue) -> int:
-        """How many messages wait in a queue or are with its consumer and not acknowledged."""
+        """How many messages wait in a queue; those with its consumer, not acknowledged, are not counted."""
         found = (await self._queue(queue)).declaration_result
         return found.message_count or 0
 
