@@ -22,8 +22,8 @@ demo: $(VENV)/dev.stamp ## Drive a running platform with believable traffic and 
 test: $(VENV)/dev.stamp ## Run all tests but the long fault and bench runs
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/faults tests/e2e tests/integration tests/contract tests/unit $(ARGS)
 
-unit: $(VENV)/dev.stamp ## Run the tests that do no I/O
-	@$(BIN)/python -m pytest tests/unit $(ARGS)
+unit: $(VENV)/dev.stamp ## Run the tests that do no I/O, with few examples of each property (seconds)
+	@$(BIN)/python -m pytest -p no:schemathesis -p no:faker --hypothesis-profile quick tests/unit $(ARGS)
 
 faults: $(VENV)/dev.stamp ## Kill, restart, duplicate and shuffle: twenty repeats of every fault
 	@REEVE_TEST_REPEATS=$${REEVE_TEST_REPEATS:-20} $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile -rP tests/faults --timeout 3600 $(ARGS)

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from libs.common.database.engine import Database
 from tests.support.postgres import PlatformDatabase, PlatformDatabases, found_postgres
@@ -12,6 +13,7 @@ from tests.support.stem import Stem, growing
 
 pytest_plugins = ("tests.support.rabbitmq_fixtures",)
 
+settings.register_profile("quick", max_examples=5)  # for `make unit`, between two keystrokes; `make test` tries 100
 
 VECTORS = Path(os.environ.get("REEVE_TEST_VECTORS", Path(__file__).resolve().parents[2] / "shared" / "vectors"))
 

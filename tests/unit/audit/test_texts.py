@@ -85,7 +85,7 @@ def test_nesting_past_every_limit_is_written_all_the_same() -> None:
     assert orjson.loads(changes_text({"a": {"old": deep}})[0]) == {"_truncated": True}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), anything, max_size=5), st.integers(1, 1000))
 def test_any_object_becomes_json_within_the_bound(members: dict[str, Any], times: int) -> None:
     members["many"] = [members.copy()] * times

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 from aiormq.abc import DeliveredMessage
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pamqp.commands import Basic
 from pamqp.header import ContentHeader
@@ -82,7 +82,6 @@ NESTED = st.recursive(
 )
 
 
-@settings(max_examples=60)
 @given(headers=st.dictionaries(st.text(max_size=20), NESTED, max_size=4))
 def test_headers_are_always_json_without_nul(headers: dict[str, Any]) -> None:
     text = json.dumps(received(Basic.Properties(headers=headers)).headers, allow_nan=False)

@@ -1,5 +1,6 @@
 """A small application with one route of each kind, for the tests of the web layer."""
 
+from functools import cache
 from typing import Annotated, Any
 
 from fastapi import APIRouter, FastAPI, Query, Request
@@ -37,6 +38,13 @@ def open_shop(**options: Any) -> FastAPI:
     return app
 
 
+@cache
+def the_shop() -> FastAPI:
+    """One application as it is by default, for tests that leave nothing in it."""
+    return open_shop()
+
+
+@cache
 def _articles() -> APIRouter:
     router = APIRouter(prefix="/articles", route_class=StrictRoute)
 

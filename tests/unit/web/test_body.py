@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from libs.common.errors import BadRequest
 from libs.common.web.body import MOST_BODY_BYTES, is_json, parse_form, parse_json
 from tests.unit.web.browser import ask
-from tests.unit.web.shop import TIGHT, open_shop
+from tests.unit.web.shop import TIGHT, open_shop, the_shop
 
 PUT = ("PUT", "/api/shop/articles/tea")
 MALFORMED = {
@@ -42,7 +42,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("body", MALFORMED.values(), ids=MALFORMED.keys())
 async def test_json_that_is_malformed_or_ambiguous_is_400(body: bytes) -> None:
-    answer = await ask(open_shop(), *PUT, body=body)
+    answer = await ask(the_shop(), *PUT, body=body)
     assert (answer.status, answer.error) == (400, "malformed_json")
 
 
@@ -58,7 +58,7 @@ async def test_json_that_is_malformed_or_ambiguous_is_400(body: bytes) -> None:
     ids=["largest integer", "smallest integer", "a whole surrogate pair", "32 levels", "white space"],
 )
 async def test_what_keeps_within_the_limits_is_taken(body: bytes) -> None:
-    assert (await ask(open_shop(), *PUT, body=body)).status == 200
+    assert (await ask(the_shop(), *PUT, body=body)).status == 200
 
 
 @given(st.recursive(
@@ -79,14 +79,12 @@ def test_no_bytes_make_the_reader_fail_in_another_way(body: bytes) -> None:
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/xml", "multipart/form-data; boundary=x", None, ""])
 async def test_another_content_type_is_415(content_type: str | None) -> None:
-    answer = await ask(open_shop(), *PUT, json_body={"name": "tea"}, content_type=content_type)
+    answer = await ask(the_shop(), *PUT, json_body={"name": "tea"}, content_type=content_type)
     assert (answer.status, answer.error) == (415, "unsupported_media_type")
 
 
 async def test_a_compressed_body_is_415() -> None:
-    answer = await ask(
-        open_shop(), *PUT, body=gzip.compress(b'{"name": "tea"}'), headers=[("content-encoding", "gzip")]
-    )
+    answer = await ask(the_shop(), *PUT, body=gzip.compress(b'{"name": "tea"}'), headers=[("content-encoding", "gzip")])
     assert (answer.status, answer.error) == (415, "unsupported_media_type")
 
 
@@ -106,17 +104,17 @@ def test_json_is_recognised_by_its_media_type(content_type: str | None, expected
 
 
 async def test_a_body_over_its_limit_is_413_by_its_announced_length() -> None:
-    answer = await ask(open_shop(), *PUT, body=b"x" * (MOST_BODY_BYTES + 1))
+    answer = await ask(the_shop(), *PUT, body=b"x" * (MOST_BODY_BYTES + 1))
     assert (answer.status, answer.error, answer.headers["connection"]) == (413, "body_too_large", "close")
 
 
 async def test_a_body_over_its_limit_is_413_by_what_arrives() -> None:
-    answer = await ask(open_shop(), *PUT, body=[b"x" * 65536] * 17)
+    answer = await ask(the_shop(), *PUT, body=[b"x" * 65536] * 17)
     assert (answer.status, answer.error) == (413, "body_too_large")
 
 
 async def test_a_body_over_its_limit_is_413_where_the_route_reads_it_itself() -> None:
-    answer = await ask(open_shop(), "POST", "/api/shop/articles/raw", body=[b"x" * 65536] * 17)
+    answer = await ask(the_shop(), "POST", "/api/shop/articles/raw", body=[b"x" * 65536] * 17)
     assert (answer.status, answer.error) == (413, "body_too_large")
 
 
@@ -127,12 +125,12 @@ async def test_a_body_of_just_the_limit_is_taken() -> None:
 
 @pytest.mark.parametrize("length", ["-1", "1x", "0x10", "99999999999999999999999999"])
 async def test_a_length_that_is_no_number_within_the_limit_is_413(length: str) -> None:
-    answer = await ask(open_shop(), *PUT, headers=[("content-length", length)])
+    answer = await ask(the_shop(), *PUT, headers=[("content-length", length)])
     assert answer.status == 413
 
 
 async def test_an_unknown_query_parameter_is_422_and_is_named() -> None:
-    answer = await ask(open_shop(), "GET", "/api/shop/articles?limit=5&colour=red")
+    answer = await ask(the_shop(), "GET", "/api/shop/articles?limit=5&colour=red")
     assert answer.status == 422
     assert answer.json["detail"]["errors"] == [
         {"loc": ["query", "colour"], "msg": "Unknown query parameter", "type": "extra_forbidden"}
@@ -140,22 +138,22 @@ async def test_an_unknown_query_parameter_is_422_and_is_named() -> None:
 
 
 async def test_a_parameter_with_one_value_cannot_be_given_twice() -> None:
-    assert (await ask(open_shop(), "GET", "/api/shop/articles?limit=5&limit=6")).status == 422
+    assert (await ask(the_shop(), "GET", "/api/shop/articles?limit=5&limit=6")).status == 422
 
 
 async def test_a_list_parameter_can_be_given_twice() -> None:
-    answer = await ask(open_shop(), "GET", "/api/shop/articles?tag=a&tag=b")
+    answer = await ask(the_shop(), "GET", "/api/shop/articles?tag=a&tag=b")
     assert answer.json["articles"] == ["a", "b"]
 
 
 async def test_every_delete_takes_confirm() -> None:
-    assert (await ask(open_shop(), "DELETE", "/api/shop/articles/tea?confirm=true")).status == 204
-    assert (await ask(open_shop(), "DELETE", "/api/shop/articles/tea?force=true")).status == 422
+    assert (await ask(the_shop(), "DELETE", "/api/shop/articles/tea?confirm=true")).status == 204
+    assert (await ask(the_shop(), "DELETE", "/api/shop/articles/tea?force=true")).status == 422
 
 
 async def test_u_0000_in_path_or_query_is_400() -> None:
-    assert (await ask(open_shop(), "GET", "/api/shop/articles?tag=%00")).status == 400
-    assert (await ask(open_shop(), "GET", "/api/shop/articles/t\0a")).status == 400
+    assert (await ask(the_shop(), "GET", "/api/shop/articles?tag=%00")).status == 400
+    assert (await ask(the_shop(), "GET", "/api/shop/articles/t\0a")).status == 400
 
 
 def test_a_form_gives_its_fields() -> None:

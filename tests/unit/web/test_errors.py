@@ -11,22 +11,22 @@ from starlette.responses import StreamingResponse
 from libs.common.web import errors
 from libs.common.web.errors import Problem
 from tests.unit.web.browser import ask
-from tests.unit.web.shop import open_shop
+from tests.unit.web.shop import open_shop, the_shop
 
 PUT = ("PUT", "/api/shop/articles/tea")
 
 
 async def test_an_unknown_path_is_404_in_the_house_shape() -> None:
-    answer = await ask(open_shop(), "GET", "/nowhere")
+    answer = await ask(the_shop(), "GET", "/nowhere")
     assert (answer.status, answer.error) == (404, "not_found")
 
 
 async def test_a_trailing_slash_is_another_path() -> None:
-    assert (await ask(open_shop(), "GET", "/api/shop/articles/")).status == 404
+    assert (await ask(the_shop(), "GET", "/api/shop/articles/")).status == 404
 
 
 async def test_a_wrong_method_is_405_and_names_the_methods_of_all_routes_there() -> None:
-    answer = await ask(open_shop(), "PATCH", "/api/shop/articles/tea")
+    answer = await ask(the_shop(), "PATCH", "/api/shop/articles/tea")
     assert (answer.status, answer.error) == (405, "method_not_allowed")
     assert answer.headers["allow"] == "DELETE, GET, PUT"
 
@@ -44,13 +44,13 @@ async def test_a_wrong_method_is_405_and_names_the_methods_of_all_routes_there()
     ],
 )
 async def test_each_error_of_the_tree_has_its_status_and_code(kind: str, status: int, code: str) -> None:
-    answer = await ask(open_shop(), "POST", f"/api/shop/articles/fail/{kind}")
+    answer = await ask(the_shop(), "POST", f"/api/shop/articles/fail/{kind}")
     assert (answer.status, answer.error) == (status, code)
     assert answer.headers["content-type"] == "application/json"
 
 
 async def test_a_403_has_exactly_its_four_members() -> None:
-    answer = await ask(open_shop(), "POST", "/api/shop/articles/fail/forbidden")
+    answer = await ask(the_shop(), "POST", "/api/shop/articles/fail/forbidden")
     assert answer.json == {
         "detail": {
             "error": "admin_permission_required",
@@ -62,32 +62,32 @@ async def test_a_403_has_exactly_its_four_members() -> None:
 
 
 async def test_a_429_says_when_to_come_back() -> None:
-    assert (await ask(open_shop(), "POST", "/api/shop/articles/fail/limited")).headers["retry-after"] == "7"
+    assert (await ask(the_shop(), "POST", "/api/shop/articles/fail/limited")).headers["retry-after"] == "7"
 
 
 async def test_a_500_names_the_request_and_nothing_of_the_inside() -> None:
     headers = [("X-Request-ID", "request-42")]
-    answer = await ask(open_shop(), "POST", "/api/shop/articles/fail/crash", headers=headers)
+    answer = await ask(the_shop(), "POST", "/api/shop/articles/fail/crash", headers=headers)
     assert answer.json["detail"]["request_id"] == "request-42"
     assert b"hunter2" not in answer.body
     assert b"RuntimeError" not in answer.body
 
 
 async def test_a_500_is_logged_once_with_its_request(capsys: pytest.CaptureFixture[str]) -> None:
-    await ask(open_shop(), "POST", "/api/shop/articles/fail/crash", headers=[("X-Request-ID", "request-42")])
+    await ask(the_shop(), "POST", "/api/shop/articles/fail/crash", headers=[("X-Request-ID", "request-42")])
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [(line["event"], line["request_id"]) for line in lines] == [("request failed", "request-42")]
     assert "RuntimeError" in lines[0]["exception"]
 
 
 async def test_an_error_that_the_caller_made_is_not_logged(capsys: pytest.CaptureFixture[str]) -> None:
-    await ask(open_shop(), *PUT, body=b"{")
+    await ask(the_shop(), *PUT, body=b"{")
     assert capsys.readouterr().err == ""
 
 
 async def test_a_422_names_places_and_rules_and_never_repeats_the_input() -> None:
     sent = {"name": ["s3cret-in-name"], "count": "s3cret-count", "password": "s3cret" * 20, "s3": "s3cret-extra"}
-    answer = await ask(open_shop(), *PUT, json_body=sent)
+    answer = await ask(the_shop(), *PUT, json_body=sent)
     assert (answer.status, answer.error) == (422, "validation_error")
     assert b"s3cret" not in answer.body
     assert {tuple(error["loc"]) for error in answer.json["detail"]["errors"]} == {
@@ -97,7 +97,7 @@ async def test_a_422_names_places_and_rules_and_never_repeats_the_input() -> Non
 
 
 async def test_unknown_members_are_refused() -> None:
-    answer = await ask(open_shop(), *PUT, json_body={"name": "tea", "role": "super_admin"})
+    answer = await ask(the_shop(), *PUT, json_body={"name": "tea", "role": "super_admin"})
     assert answer.status == 422
     assert answer.json["detail"]["errors"][0] == {
         "loc": ["body", "role"], "msg": "Extra inputs are not permitted", "type": "extra_forbidden",
@@ -105,7 +105,7 @@ async def test_unknown_members_are_refused() -> None:
 
 
 async def test_a_missing_body_is_422() -> None:
-    answer = await ask(open_shop(), *PUT)
+    answer = await ask(the_shop(), *PUT)
     assert (answer.status, answer.json["detail"]["errors"][0]["type"]) == (422, "missing")
 
 
@@ -185,7 +185,7 @@ async def test_an_answer_of_another_application_that_is_cut_short_is_a_500_here(
 
 async def test_a_caller_that_asks_for_problem_details_gets_them() -> None:
     headers = [("Accept", "application/problem+json, application/json")]
-    answer = await ask(open_shop(), "POST", "/api/shop/articles/fail/forbidden", headers=headers)
+    answer = await ask(the_shop(), "POST", "/api/shop/articles/fail/forbidden", headers=headers)
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json == {
         "type": "about:blank", "title": "Forbidden", "status": 403, "detail": "no",

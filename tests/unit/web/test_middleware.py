@@ -15,7 +15,7 @@ from starlette.types import Message
 from libs.common import telemetry
 from libs.common.web.app import create_app
 from tests.unit.web.browser import ask
-from tests.unit.web.shop import TIGHT, open_shop
+from tests.unit.web.shop import TIGHT, open_shop, the_shop
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 SAMPLED = f"00-{TRACE}-00f067aa0ba902b7-01"
@@ -33,13 +33,13 @@ def spans() -> Iterator[InMemorySpanExporter]:
 
 @pytest.mark.parametrize("offered", ["request-1", "a" * 128, "A.b_c-1234"])
 async def test_the_callers_request_id_is_kept(offered: str) -> None:
-    answer = await ask(open_shop(), "GET", "/api/shop/articles", headers=[("X-Request-ID", offered)])
+    answer = await ask(the_shop(), "GET", "/api/shop/articles", headers=[("X-Request-ID", offered)])
     assert answer.headers["x-request-id"] == offered
 
 
 @pytest.mark.parametrize("offered", ["short", "a" * 129, "with space", "with\x1bescape", "späße-größe", ""])
 async def test_any_other_request_id_is_replaced_by_a_new_one(offered: str) -> None:
-    answer = await ask(open_shop(), "GET", "/api/shop/articles", headers=[("X-Request-ID", offered)])
+    answer = await ask(the_shop(), "GET", "/api/shop/articles", headers=[("X-Request-ID", offered)])
     assert UUID(answer.headers["x-request-id"]).version == 7
 
 
@@ -55,7 +55,7 @@ async def test_any_other_request_id_is_replaced_by_a_new_one(offered: str) -> No
     ],
 )
 async def test_every_answer_bears_the_headers_of_the_house(method: str, path: str, status: int) -> None:
-    answer = await ask(open_shop(), method, path)
+    answer = await ask(the_shop(), method, path)
     assert answer.status == status
     assert answer.headers["x-request-id"]
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -64,7 +64,7 @@ async def test_every_answer_bears_the_headers_of_the_house(method: str, path: st
 
 
 async def test_the_callers_trace_goes_on_with_a_place_of_our_own() -> None:
-    answer = await ask(open_shop(), "GET", "/api/shop/articles/tea", headers=[("traceparent", UNSAMPLED)])
+    answer = await ask(the_shop(), "GET", "/api/shop/articles/tea", headers=[("traceparent", UNSAMPLED)])
     version, trace, span, flags = answer.json["state"]["traceparent"].split("-")
     assert (version, trace, flags) == ("00", TRACE, "00")
     assert span != "00f067aa0ba902b7"
@@ -83,13 +83,13 @@ async def test_the_callers_trace_goes_on_with_a_place_of_our_own() -> None:
     ],
 )
 async def test_a_broken_traceparent_begins_a_new_trace(broken: str) -> None:
-    answer = await ask(open_shop(), "GET", "/api/shop/articles/tea", headers=[("traceparent", broken)])
+    answer = await ask(the_shop(), "GET", "/api/shop/articles/tea", headers=[("traceparent", broken)])
     assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", answer.json["state"]["traceparent"])
     assert TRACE not in answer.json["state"]["traceparent"].lower()
 
 
 async def test_a_sampled_request_becomes_a_span_below_its_callers(spans: InMemorySpanExporter) -> None:
-    answer = await ask(open_shop(), "GET", "/api/shop/articles/tea", headers=[("traceparent", SAMPLED)])
+    answer = await ask(the_shop(), "GET", "/api/shop/articles/tea", headers=[("traceparent", SAMPLED)])
     (span,) = spans.get_finished_spans()
     assert span.context is not None
     assert span.parent is not None
@@ -102,8 +102,8 @@ async def test_a_sampled_request_becomes_a_span_below_its_callers(spans: InMemor
 
 
 async def test_a_request_that_is_not_sampled_leaves_no_span(spans: InMemorySpanExporter) -> None:
-    await ask(open_shop(), "GET", "/api/shop/articles/tea", headers=[("traceparent", UNSAMPLED)])
-    await ask(open_shop(), "GET", "/api/shop/articles/tea")
+    await ask(the_shop(), "GET", "/api/shop/articles/tea", headers=[("traceparent", UNSAMPLED)])
+    await ask(the_shop(), "GET", "/api/shop/articles/tea")
     assert spans.get_finished_spans() == ()
 
 
@@ -126,7 +126,7 @@ async def test_requests_are_counted_by_template_and_never_by_path(
     method: str, path: str, route: str, label: str, status: int
 ) -> None:
     before = count(route, label, status)
-    await ask(open_shop(), method, path)
+    await ask(the_shop(), method, path)
     assert count(route, label, status) == before + 1
 
 

@@ -18,7 +18,7 @@ from libs.common.web.paging import (
     listing,
 )
 from tests.unit.web.browser import ask
-from tests.unit.web.shop import open_shop
+from tests.unit.web.shop import the_shop
 
 KEY = CursorKey(b"k" * 32, clock=lambda: 1_000_000.0)
 FILTERS = {"action": ["update_setting"], "outcome": None, "q": "tea"}
@@ -117,12 +117,12 @@ def test_a_short_key_is_refused() -> None:
     ],
 )
 async def test_a_page_outside_the_limits_is_422(query: str, code: str) -> None:
-    answer = await ask(open_shop(), "GET", f"/api/shop/articles?{query}")
+    answer = await ask(the_shop(), "GET", f"/api/shop/articles?{query}")
     assert (answer.status, answer.error) == (422, code)
 
 
 async def test_a_list_has_the_members_of_every_list() -> None:
-    answer = await ask(open_shop(), "GET", "/api/shop/articles?tag=a&skip=10000")
+    answer = await ask(the_shop(), "GET", "/api/shop/articles?tag=a&skip=10000")
     assert answer.json == {
         "articles": ["a"], "total": 0, "total_is_exact": True, "skip": 10000, "limit": 50, "next_cursor": None,
     }  # fmt: skip

@@ -68,7 +68,7 @@ async def both(app: FastAPI, method: str, path: str) -> tuple[Answer, Answer]:
     st.lists(paths, min_size=1, max_size=6),
     st.sampled_from(["GET", "PUT", "POST"]),
 )
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 async def test_the_index_answers_as_fastapi_does(
     routes: list[tuple[str, str, set[str], int]], asked: list[str], method: str
 ) -> None:
