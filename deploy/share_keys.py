@@ -20,6 +20,7 @@ SHARES = {
         "tokens.key",
         "tokens.key.pub",
         "gateway.cursors",
+        "gateway.factors",
         "gateway.idempotency",
         "settings.key.pub",
     ),

@@ -16,6 +16,7 @@ from libs.common.keys import load_or_create_ed25519, load_or_create_secret, load
 
 SECRET_FILES = (
     "gateway.cursors",
+    "gateway.factors",
     "gateway.idempotency",
     "audit.cursors",
     "settings.cursors",

@@ -33,6 +33,8 @@ from services.gateway.features.clients.commands import register_configured
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.events.routes import admin_router as catalog_router
 from services.gateway.features.events.routes import router as events_router
+from services.gateway.features.factors.commands import SecondFactors
+from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
@@ -62,6 +64,8 @@ NAME = "gateway"
 VERSION = "0.1.0"
 OPENAPI_URL = "/api/v1/openapi.json"
 DOCS_URL = "/api/v1/docs"
+FACTOR_ISSUER = "Reeve"
+"""What an authenticator application shows beside the account."""
 
 
 async def start(config: Config) -> Service:
@@ -121,6 +125,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.database = database
     state.journal = journal
     state.senders = senders
+    state.factors = SecondFactors(load_or_create_secret(config.keys / "gateway.factors"), issuer=FACTOR_ISSUER)
     state.idempotency = idempotency
     state.hub = hub
     state.upstream = Upstream(carrier, AssertionMinter(assertion_key))
@@ -161,7 +166,7 @@ def _routes() -> APIRouter:
     api = APIRouter(prefix="/api/v1")
     admin = APIRouter(prefix="/admin")
     for router in (
-        settings_router, audit_router, notifications_router, operations_router, auth_router, users_router, clients_router,
+        settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, users_router, clients_router,
         roles_router, system_router, catalog_router, stream_router,
     ):  # fmt: skip
         admin.include_router(router)

@@ -113,7 +113,7 @@ class SignInFailed(MessageData):
     }
 
     tried_email: str
-    reason: Literal["unknown_user", "wrong_password", "inactive", "awaits_activation"]
+    reason: Literal["unknown_user", "wrong_password", "inactive", "awaits_activation", "wrong_code"]
     outcome: Literal["failure"] = "failure"
 
 

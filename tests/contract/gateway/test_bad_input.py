@@ -23,6 +23,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", f"{ADMIN}/notifications/alerts/{USER}/resolve"): {"resolution_notes": "done"},
     ("POST", f"{ADMIN}/auth/login"): {"email": "nobody@example.com", "password": "not the password"},
     ("POST", f"{ADMIN}/auth/refresh"): {"refresh_token": "not a token"},
+    ("POST", f"{ADMIN}/auth/mfa/totp/confirm"): {"otp": "123456"},
     ("POST", f"{ADMIN}/users"): {"email": "made@example.com", "name": "Made", "role": "viewer"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},

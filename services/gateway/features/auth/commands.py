@@ -12,16 +12,43 @@ from libs.common.identity import Caller
 from libs.common.ids import new_id
 from services.gateway.access.events import event_of
 from services.gateway.access.sessions import admin_actor
+from services.gateway.features.attempts import commands as attempts
 from services.gateway.features.auth import store
-from services.gateway.features.auth.models import FailureReason, ReusedToken, StartedSession
+from services.gateway.features.auth.models import Checked, FailureReason, OtpRequired, ReusedToken, StartedSession
 from services.gateway.features.auth.store import StoredSession
+from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.users.models import User, masked_email
 
 
-async def start_session(
-    session: Session, caller: Caller, user: User, *, seconds: int, new_password_hash: str | None
+async def sign_in(
+    session: Session, caller: Caller, checked: Checked, factors: SecondFactors, *, otp: str | None, seconds: int
+) -> StartedSession | FailureReason | OtpRequired:
+    """Start a session of `seconds` if the password held and the second factor, where there is one, does.
+
+    A failure is recorded and counted; a code that lacks is neither.
+    """
+    user, failure = checked.user, checked.failure
+    if user is not None and failure is None:
+        proof = await factors.prove(session, caller, user_id=user.id, code=otp)
+        if proof == "missing":
+            return "otp_required"
+        if proof != "wrong":
+            started = await _start_session(session, caller, user, seconds=seconds, hash_anew=checked.new_password_hash)
+            if started is not None:
+                await attempts.forgive(session, email=checked.email, address=caller.origin.ip_address)
+                return started
+        failure = "wrong_code" if proof == "wrong" else "inactive"
+    reason = failure or "unknown_user"
+    user_id = user.id if user is not None else None
+    await record_failure(session, caller, email=checked.email, user_id=user_id, reason=reason)
+    await attempts.count_failure(session, caller, email=checked.email, user_id=user_id)
+    return reason
+
+
+async def _start_session(
+    session: Session, caller: Caller, user: User, *, seconds: int, hash_anew: str | None
 ) -> StartedSession | None:
-    """Sign a user in; None when their account was switched off meanwhile."""
+    """A session for a user who proved who they are; None when their account was switched off meanwhile."""
     stored = await store.append_session(
         session,
         new_id(),
@@ -32,7 +59,7 @@ async def start_session(
     )
     if stored is None:
         return None
-    await store.note_sign_in(session, user.id, password_hash=new_password_hash)
+    await store.note_sign_in(session, user.id, password_hash=hash_anew)
     await store.purge_refresh_tokens(session)
     started = await _with_refresh_token(session, stored)
     signed_in = _as(caller, user, session_id=stored.id)

@@ -4,7 +4,21 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-FailureReason = Literal["unknown_user", "wrong_password", "inactive", "awaits_activation"]
+from services.gateway.features.users.models import User
+
+FailureReason = Literal["unknown_user", "wrong_password", "inactive", "awaits_activation", "wrong_code"]
+
+OtpRequired = Literal["otp_required"]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What the password of a sign-in attempt came to: for whom, and why it failed if it did."""
+
+    email: str
+    user: User | None
+    failure: FailureReason | None
+    new_password_hash: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,5 @@
 """Signing in, staying signed in, signing out, and who one is."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -11,9 +10,11 @@ from services.gateway.access.guard import GuardedRoute, any_admin, public
 from services.gateway.access.permissions import level_of
 from services.gateway.access.sessions import AccessControl
 from services.gateway.access.tokens import invalid_token
+from services.gateway.features.attempts import commands as attempts
 from services.gateway.features.auth import commands
-from services.gateway.features.auth.models import Account, FailureReason, ReusedToken, StartedSession, sign_in_failure
+from services.gateway.features.auth.models import Account, Checked, ReusedToken, StartedSession, sign_in_failure
 from services.gateway.features.auth.schemas import RefreshRequest, SignInRequest, TokensResponse
+from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.users import store as users_store
 from services.gateway.features.users.models import User
 from services.gateway.features.users.schemas import AdminResponse
@@ -26,42 +27,22 @@ MaySignOut = Annotated[Caller, Depends(any_admin(action="sign_out"))]
 MayViewSelf = Annotated[Caller, Depends(any_admin(action="view_self"))]
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
-    """What a sign-in attempt came to: the user and, when it failed, why."""
-
-    user: User | None
-    failure: FailureReason | None
-    new_password_hash: str | None = None
-
-
 @router.post("/login")
 async def sign_in(request: Request, caller: MaySignIn, body: SignInRequest) -> TokensResponse:
     """Sign in with e-mail address and password. Whatever is wrong with them, the answer and its time are the same."""
     access: AccessControl = request.app.state.access
-    checked = await _check(access, body)
-    started: StartedSession | None = None
+    factors: SecondFactors = request.app.state.factors
+    checked = await _check(access, body, address=caller.origin.ip_address)
     async with access.database.transaction() as session:
-        if checked.user is not None and checked.failure is None:
-            started = await commands.start_session(
-                session,
-                caller,
-                checked.user,
-                seconds=access.rules.session_seconds,
-                new_password_hash=checked.new_password_hash,
-            )
-        if started is None:
-            await commands.record_failure(
-                session,
-                caller,
-                email=body.email,
-                user_id=checked.user.id if checked.user is not None else None,
-                reason=checked.failure or "inactive",
-            )
+        answer = await commands.sign_in(
+            session, caller, checked, factors, otp=body.otp, seconds=access.rules.session_seconds
+        )
+    if answer == "otp_required":
+        raise Unauthenticated("the second factor's code is needed as well: `otp`", code="otp_required")
     request.state.recorded = True
-    if started is None or checked.user is None:
+    if not isinstance(answer, StartedSession) or checked.user is None:
         raise Unauthenticated("e-mail address or password is wrong", code="invalid_credentials")
-    return _tokens(access, started, checked.user)
+    return _tokens(access, answer, checked.user)
 
 
 @router.post("/refresh")
@@ -105,16 +86,18 @@ async def view_self(request: Request, caller: MayViewSelf) -> AdminResponse:
         return AdminResponse.of(await users_store.get(session, caller.actor.id))
 
 
-async def _check(access: AccessControl, body: SignInRequest) -> Checked:
-    password = body.password.get_secret_value()
+async def _check(access: AccessControl, body: SignInRequest, *, address: str | None) -> Checked:
+    password, email = body.password.get_secret_value(), body.email.strip().lower()
     async with access.database.reading() as session:
-        found = await users_store.find_for_sign_in(session, body.email.strip().lower())
-    user, kept = found if found is not None else (None, None)
+        found = await users_store.find_for_sign_in(session, email)
+        user, kept = found if found is not None else (None, None)
+        user_id = user.id if user is not None else None
+        await attempts.refuse_if_locked(session, email=email, address=address, user_id=user_id)
     is_right = await access.passwords.check(password, kept)
     account = Account(is_active=user.is_active, has_password=kept is not None) if user is not None else None
     failure = sign_in_failure(account, password_is_right=is_right)
     outdated = failure is None and kept is not None and access.passwords.is_outdated(kept)
-    return Checked(user, failure, await access.passwords.hash(password) if outdated else None)
+    return Checked(email, user, failure, await access.passwords.hash(password) if outdated else None)
 
 
 def _tokens(access: AccessControl, started: StartedSession, user: User) -> TokensResponse:

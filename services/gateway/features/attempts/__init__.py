@@ -1,0 +1,1 @@
+"""Failed sign-ins, counted by account and place, and the locks that follow from them."""
