@@ -25,7 +25,9 @@ from services.gateway.access.limits import new_limits
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl, Rules
+from services.gateway.access.shared_windows import SharedWindows
 from services.gateway.access.tokens import Tokens
+from services.gateway.access.windows import MovingWindows, Windows
 from services.gateway.config import Config
 from services.gateway.features.audit.routes import router as audit_router
 from services.gateway.features.auth.routes import router as auth_router
@@ -94,7 +96,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     access = AccessControl(
         database,
         tokens=Tokens(load_or_create_ed25519(config.keys / "tokens.key"), issuer=config.issuer),
-        limits=new_limits(caller=config.rate_limit, login=config.login_rate_limit),
+        limits=new_limits(caller=config.rate_limit, login=config.login_rate_limit, windows=_windows(config)),
         passwords=Passwords(),
         rules=Rules(
             cursor_secret=load_or_create_secret(config.keys / "gateway.cursors"),
@@ -160,6 +162,11 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         database=database,
         close=close,
     )  # fmt: skip
+
+
+def _windows(config: Config) -> Windows:
+    url = config.rate_limit_url
+    return SharedWindows(url.get_secret_value()) if url is not None else MovingWindows()
 
 
 def _routes() -> APIRouter:

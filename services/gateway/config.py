@@ -5,7 +5,16 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from limits import parse
-from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    RedisDsn,
+    SecretStr,
+    TypeAdapter,
+    ValidationError,
+)
 from pydantic_settings import NoDecode
 
 from libs.common.config import (
@@ -26,6 +35,15 @@ def _rate(value: str) -> str:
         parse(value)
     except ValueError:
         raise ValueError("must be a number per unit of time, such as 1200/minute") from None
+    return value
+
+
+def _redis_url(value: SecretStr) -> SecretStr:
+    try:
+        TypeAdapter(RedisDsn).validate_python(value.get_secret_value())
+    except ValidationError:
+        # Without the value, which may hold a password.
+        raise ValueError("must be redis://[user:password@]host[:port][/number], or rediss:// for TLS") from None
     return value
 
 
@@ -58,6 +76,7 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     session_timeout: Annotated[int, Field(ge=1, le=7 * 86400)] = 3600
     rate_limit: Rate = "1200/minute"
     login_rate_limit: Rate = "30/minute"
+    rate_limit_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None
     settings_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8081")
     audit_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8082")
     notifications_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8083")

@@ -103,7 +103,7 @@ class Protected(Guard, SecurityBase):
             state["origin"] = Origin(ip_address=address, user_agent=user_agent, request_id=request_id)
             if not isinstance(error, Unauthenticated):
                 raise _check_failed(error) from error
-            access.limits.caller.take(f"refused:{rate_key(address)}")
+            await access.limits.caller.take(f"refused:{rate_key(address)}")
             raise
         except Exception as error:
             raise _check_failed(error) from error
@@ -118,7 +118,7 @@ class Protected(Guard, SecurityBase):
         state["origin"] = origin
         state["caller"] = caller
         if self._is_limited:
-            state["response_headers"] = access.limits.caller.take(f"{actor.type}:{actor.id}").headers
+            state["response_headers"] = (await access.limits.caller.take(f"{actor.type}:{actor.id}")).headers
         self._check(actor)
         return caller
 
@@ -143,7 +143,7 @@ class Public(Guard):
         state["origin"] = origin
         limit: Limit = access.limits.login if self._is_login else access.limits.caller
         key = f"{self.action}:{rate_key(address)}" if self._is_login else f"address:{rate_key(address)}"
-        state["response_headers"] = limit.take(key).headers
+        state["response_headers"] = (await limit.take(key)).headers
         return _caller(ANONYMOUS, origin, state)
 
 

@@ -1,6 +1,6 @@
 """How often one caller, and one address, may ask. Nobody is exempt.
 
-Counted in this process: several gateway instances each allow the full rate.
+Counted over all gateway instances where they share a Redis, else by each for itself: it then allows the full rate.
 """
 
 import time
@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from math import ceil
 
 from limits import parse
-from limits.storage import MovingWindowSupport
 
 from libs.common.errors import RateLimited
-from services.gateway.access.windows import MovingWindows
+from services.gateway.access.windows import Windows
 
 Header = tuple[bytes, bytes]
 
@@ -27,27 +26,24 @@ class Allowance:
 class Limit:
     """One named policy, such as 1200 a minute, over any number of keys."""
 
-    def __init__(
-        self, name: str, rate: str, *, storage: MovingWindowSupport, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, name: str, rate: str, *, windows: Windows, clock: Callable[[], float] = time.time) -> None:
         item = parse(rate)
         self._rule = str(item)
         self._name = name
         self._most = item.amount
         self._seconds = item.get_expiry()
-        self._windows = storage
+        self._windows = windows
         self._clock = clock
         self._policy = f'"{name}";q={self._most};w={self._seconds}'
         self._policy_header: Header = (b"ratelimit-policy", self._policy.encode())
 
-    def take(self, key: str) -> Allowance:
+    async def take(self, key: str) -> Allowance:
         """Count one request of `key`. Raises `RateLimited` with the same headers when it is one too many."""
-        # The storage is asked itself: the library's strategy on top of it costs as much again.
-        window = f"{self._name}/{key}"
-        allowed = self._windows.acquire_entry(window, self._most, self._seconds)
-        since, count = self._windows.get_moving_window(window, self._most, self._seconds)
+        allowed, since, entries = await self._windows.take(
+            f"{self._name}/{key}", most=self._most, seconds=self._seconds
+        )
         reset_seconds = max(0, ceil(since + self._seconds - self._clock()))
-        state = f'"{self._name}";r={max(0, self._most - count)};t={reset_seconds}'
+        state = f'"{self._name}";r={max(0, self._most - entries)};t={reset_seconds}'
         if allowed:
             return Allowance(headers=(self._policy_header, (b"ratelimit", state.encode())))
         error = RateLimited(f"more than {self._rule}", retry_after_seconds=reset_seconds)
@@ -63,7 +59,6 @@ class Limits:
     login: Limit
 
 
-def new_limits(*, caller: str, login: str, storage: MovingWindowSupport | None = None) -> Limits:
-    """The policies for rates such as `1200/minute`, in memory unless another storage is given."""
-    kept = storage or MovingWindows()
-    return Limits(caller=Limit("caller", caller, storage=kept), login=Limit("login", login, storage=kept))
+def new_limits(*, caller: str, login: str, windows: Windows) -> Limits:
+    """The policies for rates such as `1200/minute`."""
+    return Limits(caller=Limit("caller", caller, windows=windows), login=Limit("login", login, windows=windows))

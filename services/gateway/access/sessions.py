@@ -21,6 +21,7 @@ from services.gateway.access.limits import Limits, new_limits
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import level_of, permissions_of
 from services.gateway.access.tokens import Claims, Tokens, invalid_token
+from services.gateway.access.windows import MovingWindows
 
 CACHE_SECONDS = 5.0
 
@@ -149,7 +150,7 @@ def new_access(
     return AccessControl(
         database,
         tokens=Tokens(signing_key, issuer=issuer),
-        limits=new_limits(caller=rate_limit, login=login_rate_limit),
+        limits=new_limits(caller=rate_limit, login=login_rate_limit, windows=MovingWindows()),
         passwords=passwords or Passwords(),
         rules=rules,
     )

@@ -38,6 +38,7 @@ def test_the_issuer_is_the_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("RATE_LIMIT_URL", "http://user:canary-secret@cache.example:6379"),
         ("CLIENTS", "{not json"),
         ("CLIENTS", "{}"),
         ("CLIENTS", client(client_secret="canary")),
