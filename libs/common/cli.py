@@ -94,6 +94,22 @@ def service_cli(
     return cli
 
 
+def add_command(
+    cli: typer.Typer,
+    command: str,
+    run: Callable[[ConfigT], Coroutine[Any, Any, None]],
+    *,
+    load: Callable[[], ConfigT],
+    help: str,  # noqa: A002 - what typer calls it
+) -> None:
+    """Give a service's command line one more command of its own."""
+
+    def do() -> None:
+        _command(cli.info.name or "", load, run)
+
+    cli.command(command, help=help)(do)
+
+
 def _command(name: str, load: Callable[[], ConfigT], run: Callable[[ConfigT], Awaitable[None]]) -> None:
     async def main() -> None:
         config = load()

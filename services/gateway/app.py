@@ -45,6 +45,8 @@ from services.gateway.features.operations.commands import Operations
 from services.gateway.features.operations.handlers import complete_operations
 from services.gateway.features.operations.routes import router as operations_router
 from services.gateway.features.roles.routes import router as roles_router
+from services.gateway.features.security.commands import lift_ip_rules
+from services.gateway.features.security.routes import router as security_router
 from services.gateway.features.settings.commands import SettingCommands
 from services.gateway.features.settings.routes import public_router as public_settings_router
 from services.gateway.features.settings.routes import router as settings_router
@@ -88,6 +90,16 @@ async def prepare(service: Service, config: Config) -> str | None:
     generated = await ensure_first_admin(access.database, config.admin_email, password, hasher=access.passwords)
     await register_configured(access.database, access.passwords, config.clients)
     return generated
+
+
+async def clear_ip_rules(config: Config) -> None:
+    """Lift every rule about addresses; running gateways learn of it within seconds."""
+    database = open_database(config, NAME)
+    try:
+        async with database.transaction() as session:
+            await lift_ip_rules(session)
+    finally:
+        await database.close()
 
 
 def build(config: Config, *, database: Database, transport: Transport, carrier: Carrier) -> Service:
@@ -174,7 +186,7 @@ def _routes() -> APIRouter:
     admin = APIRouter(prefix="/admin")
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, users_router, clients_router,
-        roles_router, system_router, catalog_router, stream_router,
+        roles_router, security_router, system_router, catalog_router, stream_router,
     ):  # fmt: skip
         admin.include_router(router)
     for router in (admin, events_router, public_settings_router, oauth_router):

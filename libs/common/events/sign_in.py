@@ -1,8 +1,8 @@
-"""Messages about how people sign in: locks after failures, and second factors. No code or secret ever appears."""
+"""Messages about how people get in: locks after failures, second factors, addresses. No code or secret ever appears."""
 
 from typing import Any, ClassVar, Literal
 
-from libs.common.events.catalog import MessageData
+from libs.common.events.catalog import Change, MessageData
 
 _ID = "0199a0c0-0000-7000-8000-000000000001"
 
@@ -56,3 +56,17 @@ class RecoveryCodeUsed(MessageData):
 
     user_id: str
     codes_left: int
+
+
+class IpRulesChanged(MessageData):
+    """From now on other addresses may call."""
+
+    TYPE: ClassVar[str] = "reeve.ip_rules.changed.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "change_ip_rules"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "version": 2, "changes": {"deny": {"old": [], "new": ["192.0.2.0/24"]}},
+    }  # fmt: skip
+
+    version: int
+    changes: dict[str, Change]

@@ -19,7 +19,7 @@ def client_address(peer: str | None, *, forwarded_for: Sequence[str], trusted: S
     found = peer
     hops = [hop.strip() for line in forwarded_for for hop in line.split(",")]
     for hop in reversed(hops[-MOST_HOPS:]):
-        address = _parse(hop)
+        address = parse_address(hop)
         if address is None:
             break
         found = str(address)
@@ -30,7 +30,7 @@ def client_address(peer: str | None, *, forwarded_for: Sequence[str], trusted: S
 
 def rate_key(address: str | None) -> str:
     """What one address counts as: itself in IPv4, its /64 in IPv6, since one household owns all of that."""
-    parsed = _parse(address or "")
+    parsed = parse_address(address or "")
     if parsed is None:
         return "unknown"
     if isinstance(parsed, IPv4Address):
@@ -38,12 +38,8 @@ def rate_key(address: str | None) -> str:
     return str(ip_network((parsed, 64), strict=False))
 
 
-def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
-    parsed = _parse(address)
-    return parsed is not None and any(parsed in network for network in trusted if network.version == parsed.version)
-
-
-def _parse(text: str) -> IPv4Address | IPv6Address | None:
+def parse_address(text: str) -> IPv4Address | IPv6Address | None:
+    """The address that a text is, an IPv4 one where IPv6 only wraps it; None for anything else."""
     try:
         parsed = ip_address(text)
     except ValueError:
@@ -51,3 +47,8 @@ def _parse(text: str) -> IPv4Address | IPv6Address | None:
     # ::ffff:192.0.2.1 is 192.0.2.1 as a dual-stack socket sees it.
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return mapped or parsed
+
+
+def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
+    parsed = parse_address(address)
+    return parsed is not None and any(parsed in network for network in trusted if network.version == parsed.version)

@@ -22,12 +22,13 @@ from starlette.routing import BaseRoute, Mount
 from starlette.types import Scope
 
 from libs.common import logs
-from libs.common.errors import ReeveError, Unauthenticated
+from libs.common.errors import Forbidden, ReeveError, Unauthenticated
 from libs.common.identity import Actor, ActorType, Caller, Origin
 from libs.common.ids import new_id
 from libs.common.web.body import Door, StrictRoute
 from services.gateway.access.addresses import rate_key
 from services.gateway.access.grants import ANY_ADMIN, permission_required
+from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.limits import Limit
 from services.gateway.access.origins import read_headers
 from services.gateway.access.permissions import PERMISSIONS
@@ -98,10 +99,12 @@ class Protected(Guard, SecurityBase):
         address, user_agent, token = read_headers(scope, trusted=access.rules.trusted_proxies)
         request_id = state.get("request_id")
         try:
+            rules = await access.ip_rules()
+            _check_address(rules, address, admin=False)
             actor = await access.authenticate(_bearer(token))
         except ReeveError as error:
             state["origin"] = Origin(ip_address=address, user_agent=user_agent, request_id=request_id)
-            if not isinstance(error, Unauthenticated):
+            if not isinstance(error, Unauthenticated | Forbidden):
                 raise _check_failed(error) from error
             await access.limits.caller.take(f"refused:{rate_key(address)}")
             raise
@@ -119,6 +122,7 @@ class Protected(Guard, SecurityBase):
         state["caller"] = caller
         if self._is_limited:
             state["response_headers"] = (await access.limits.caller.take(f"{actor.type}:{actor.id}")).headers
+        _check_address(rules, address, admin=actor.type is ActorType.ADMIN)
         self._check(actor)
         return caller
 
@@ -133,9 +137,10 @@ class Protected(Guard, SecurityBase):
 class Public(Guard):
     """For everybody, within a limit per address."""
 
-    def __init__(self, *, action: str, target: str | None, is_login: bool) -> None:
+    def __init__(self, *, action: str, target: str | None, is_login: bool, is_for_admins: bool) -> None:
         super().__init__(action=action, target=target, permission=None)
         self._is_login = is_login
+        self._is_for_admins = is_for_admins
 
     async def _admit(self, access: AccessControl, scope: Scope, state: dict[str, Any]) -> Caller:
         address, user_agent, _ = read_headers(scope, trusted=access.rules.trusted_proxies)
@@ -144,6 +149,11 @@ class Public(Guard):
         limit: Limit = access.limits.login if self._is_login else access.limits.caller
         key = f"{self.action}:{rate_key(address)}" if self._is_login else f"address:{rate_key(address)}"
         state["response_headers"] = (await limit.take(key)).headers
+        try:
+            rules = await access.ip_rules()
+        except Exception as error:
+            raise _check_failed(error) from error
+        _check_address(rules, address, admin=self._is_for_admins)
         return _caller(ANONYMOUS, origin, state)
 
 
@@ -160,9 +170,9 @@ def any_admin(*, action: str, target: str | None = None) -> Guard:
     return Protected(action=action, target=target, permission=None, is_limited=True)
 
 
-def public(*, action: str, target: str | None = None, login: bool = False) -> Guard:
-    """For everybody; `login` puts the route under the sign-in limit."""
-    return Public(action=action, target=target, is_login=login)
+def public(*, action: str, target: str | None = None, login: bool = False, admins: bool = False) -> Guard:
+    """For everybody; `login` puts the route under the sign-in limit, `admins` under the addresses of administrators."""
+    return Public(action=action, target=target, is_login=login, is_for_admins=admins)
 
 
 class GuardedRoute(StrictRoute):
@@ -227,6 +237,11 @@ def _caller(actor: Actor, origin: Origin, state: dict[str, Any]) -> Caller:
         correlation_id=state.get("correlation_id") or new_id(),
         traceparent=state.get("traceparent"),
     )
+
+
+def _check_address(rules: IpRules, address: str | None, *, admin: bool) -> None:
+    if not rules.admits(address, admin=admin):
+        raise Forbidden("this address may not call", code="address_not_allowed")
 
 
 def _check_failed(error: Exception) -> PermissionCheckFailed:

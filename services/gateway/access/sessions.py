@@ -12,11 +12,13 @@ from prometheus_client import Counter
 from libs.common.database.engine import Database
 from libs.common.events import users
 from libs.common.events.envelope import Event
+from libs.common.events.sign_in import IpRulesChanged
 from libs.common.identity import Actor, ActorType, Level
 from libs.common.web.paging import CursorKey
 from services.gateway.access import store
 from services.gateway.access.addresses import Network
 from services.gateway.access.cache import ShortCache
+from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.limits import Limits, new_limits
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import level_of, permissions_of
@@ -60,6 +62,7 @@ class AccessControl:
         self.cursors = CursorKey(rules.cursor_secret)
         self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=CACHE_SECONDS)
         self._clients: ShortCache[frozenset[str]] = ShortCache(ttl_seconds=CACHE_SECONDS)
+        self._ip_rules: ShortCache[IpRules] = ShortCache(ttl_seconds=CACHE_SECONDS)
 
     async def authenticate(self, token: str) -> Actor:
         """Who this access token stands for.
@@ -70,6 +73,14 @@ class AccessControl:
         if claims.sid is not None:
             return await self._admin(claims.sid)
         return await self._client(claims)
+
+    async def ip_rules(self) -> IpRules:
+        """The rules about addresses. Raises whatever the database raises when they cannot be known."""
+        return self._ip_rules.find("") or await self._ip_rules.load("", self._look_up_ip_rules)
+
+    def forget_ip_rules(self) -> None:
+        """Look the rules about addresses up again."""
+        self._ip_rules.evict()
 
     def evict(self, *, session_id: str | None = None, user_id: str | None = None, client_id: str | None = None) -> None:
         """Forget what is known about a session, a user or a client; without any of them, everything."""
@@ -82,6 +93,7 @@ class AccessControl:
         if session_id is None and user_id is None and client_id is None:
             self._admins.evict()
             self._clients.evict()
+            self._ip_rules.evict()
 
     def apply_event(self, event: Event) -> None:
         """Forget what an event of any gateway makes untrue. Ignores every other event."""
@@ -93,6 +105,8 @@ class AccessControl:
                 self.evict(user_id=str(found.get("user_id")))
             case users.ClientRegistered.TYPE | users.ClientDeleted.TYPE:
                 self.evict(client_id=str(found.get("client_id")))
+            case IpRulesChanged.TYPE:
+                self.forget_ip_rules()
             case _:
                 pass
 
@@ -116,6 +130,10 @@ class AccessControl:
             if not found.is_seen_lately:
                 await store.touch_session(session, session_id)
         return admin_actor(user_id=found.user_id, email=found.email, role=found.role, session_id=session_id)
+
+    async def _look_up_ip_rules(self) -> IpRules:
+        async with self.database.reading() as session:
+            return await store.load_ip_rules(session)
 
     async def _client(self, claims: Claims) -> Actor:
         client_id = claims.sub

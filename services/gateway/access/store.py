@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 
 from libs.common.database.engine import Session
 from libs.common.delivery.senders import RegisteredClient
+from services.gateway.access.ip_rules import IpRules, read_networks
 from services.gateway.tables import clients, sessions, users
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -61,6 +62,12 @@ async def find_client_scopes(session: Session, client_id: str) -> tuple[str, ...
     found = await session.execute(select(clients.c.scopes).where(clients.c.client_id == client_id))
     row = found.one_or_none()
     return tuple(row.scopes) if row is not None else None
+
+
+async def load_ip_rules(session: Session) -> IpRules:
+    """The rules about addresses."""
+    row = (await session.execute(text("SELECT version, allow::text[], deny::text[] FROM ip_rules"))).one()
+    return IpRules(version=row.version, allow=read_networks(row.allow), deny=read_networks(row.deny))
 
 
 async def load_senders(session: Session) -> dict[str, RegisteredClient]:

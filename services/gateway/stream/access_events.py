@@ -2,6 +2,7 @@
 
 from libs.common.events import users
 from libs.common.events.envelope import Event
+from libs.common.events.sign_in import IpRulesChanged
 from libs.common.identity import Actor
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl
@@ -14,6 +15,7 @@ TYPES = frozenset(
         users.UserStatusChanged.TYPE,
         users.ClientRegistered.TYPE,
         users.ClientDeleted.TYPE,
+        IpRulesChanged.TYPE,
     }
 )
 """The types that change who may do what."""
@@ -39,6 +41,9 @@ class AccessEvents:
                 self._hub.end_where(lambda actor: _is(actor, user_id))
             case users.ClientRegistered.TYPE | users.ClientDeleted.TYPE:
                 self._senders.evict()
+            case IpRulesChanged.TYPE:
+                # Which address a stream goes to is known at its start alone: whoever may still listen comes back.
+                self._hub.end_where(lambda _: True)
             case _:
                 pass
 

@@ -26,6 +26,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/auth/mfa/totp/confirm"): {"otp": "123456"},
     ("POST", f"{ADMIN}/users"): {"email": "made@example.com", "name": "Made", "role": "viewer"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
+    ("PUT", f"{ADMIN}/security/ip-rules"): {"allow": [], "deny": []},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
 }
 """A body that each route would take."""

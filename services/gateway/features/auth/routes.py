@@ -21,8 +21,8 @@ from services.gateway.features.users.schemas import AdminResponse
 
 router = APIRouter(prefix="/auth", tags=["auth"], route_class=GuardedRoute)
 
-MaySignIn = Annotated[Caller, Depends(public(action="sign_in", login=True))]
-MayRefresh = Annotated[Caller, Depends(public(action="refresh_session", login=True))]
+MaySignIn = Annotated[Caller, Depends(public(action="sign_in", login=True, admins=True))]
+MayRefresh = Annotated[Caller, Depends(public(action="refresh_session", login=True, admins=True))]
 MaySignOut = Annotated[Caller, Depends(any_admin(action="sign_out"))]
 MayViewSelf = Annotated[Caller, Depends(any_admin(action="view_self"))]
 

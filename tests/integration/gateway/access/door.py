@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, FastAPI
 from sqlalchemy import text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from libs.common.database.engine import Database
+from libs.common.database.engine import Database, Session
 from libs.common.events.envelope import Event, decode
 from libs.common.identity import Caller
 from libs.common.web.app import create_app
@@ -27,6 +27,7 @@ from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.roles.routes import router as roles_router
+from services.gateway.features.security.routes import router as security_router
 from services.gateway.features.users.commands import ensure_first_admin
 from services.gateway.features.users.routes import router as users_router
 
@@ -67,6 +68,22 @@ async def publish_sample(
 @samples.get("")
 async def public_sample(caller: Annotated[Caller, Depends(public(action="view_public_sample"))]) -> dict[str, str]:
     return {"caller": caller.actor.id}
+
+
+class Unreachable(Database):
+    """A database whose connections are all gone."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__("postgresql://nobody@127.0.0.1:1/none", schema="gateway", application="test")
+        self._error = error
+
+    def reading(self):  # type: ignore[no-untyped-def]
+        return self._broken()
+
+    @asynccontextmanager
+    async def _broken(self) -> AsyncIterator[Session]:
+        raise self._error
+        yield
 
 
 class Watch:
@@ -186,7 +203,7 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
         service="gateway", title="Reeve", version="0", checks={}, public=True, error_shapes={ERROR_PREFIX: oauth_shape}
     )
     app.state.factors = SecondFactors(b"f" * 32, issuer="Reeve")
-    for router in (auth_router, factors_router, users_router, clients_router, roles_router, samples):
+    for router in (auth_router, factors_router, users_router, clients_router, roles_router, security_router, samples):
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
     guard.install(app, access)

@@ -1,30 +1,11 @@
 """What the guard does before a route runs, and what it leaves for the recorder."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
 import pytest
 from prometheus_client import REGISTRY
 
-from libs.common.database.engine import Database, Session
+from libs.common.database.engine import Database
 from libs.common.errors import Unavailable
-from tests.integration.gateway.access.door import Door, open_door
-
-
-class Unreachable(Database):
-    """A database whose connections are all gone."""
-
-    def __init__(self, error: Exception) -> None:
-        super().__init__("postgresql://nobody@127.0.0.1:1/none", schema="gateway", application="test")
-        self._error = error
-
-    def reading(self):  # type: ignore[no-untyped-def]
-        return self._broken()
-
-    @asynccontextmanager
-    async def _broken(self) -> AsyncIterator[Session]:
-        raise self._error
-        yield
+from tests.integration.gateway.access.door import Door, Unreachable, open_door
 
 
 @pytest.mark.parametrize(

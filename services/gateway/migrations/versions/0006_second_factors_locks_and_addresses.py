@@ -1,4 +1,4 @@
-"""Second factors, their recovery codes, and what failed sign-ins are counted under."""
+"""Second factors with recovery codes, what failed sign-ins are counted under, rules about addresses."""
 
 from alembic import op
 from sqlalchemy import text
@@ -35,19 +35,29 @@ _CREATE = (
         locked_until timestamptz
     )
     """,
+    """
+    CREATE TABLE ip_rules (
+        is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+        version integer NOT NULL DEFAULT 1,
+        allow cidr[] NOT NULL DEFAULT '{}',
+        deny cidr[] NOT NULL DEFAULT '{}'
+    )
+    """,
+    "INSERT INTO ip_rules DEFAULT VALUES",
     "CREATE INDEX sign_in_failures_by_age ON sign_in_failures (last_at)",
 )
 
 
 def upgrade() -> None:
-    """Three tables of the gateway's own."""
+    """Four tables of the gateway's own."""
     for statement in _CREATE:
         op.execute(statement)
     role = ddl.role()
     op.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON totp_factors, sign_in_failures TO {role}"))
     op.execute(text(f"GRANT SELECT, INSERT, DELETE ON recovery_codes TO {role}"))
+    op.execute(text(f"GRANT SELECT, UPDATE ON ip_rules TO {role}"))
 
 
 def downgrade() -> None:
     """Whoever enrolled a second factor signs in without it again."""
-    op.execute("DROP TABLE sign_in_failures, recovery_codes, totp_factors")
+    op.execute("DROP TABLE ip_rules, sign_in_failures, recovery_codes, totp_factors")

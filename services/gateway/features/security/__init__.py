@@ -1,0 +1,1 @@
+"""What protects the control plane itself: addresses that may call."""
