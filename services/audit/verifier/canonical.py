@@ -1,0 +1,112 @@
+"""Whether bytes are JSON in the canonical form of RFC 8785: parsed and written again they must be the same bytes.
+
+The standard library's encoder writes exactly that form for texts in ASCII without fractions. All others, which are few,
+are written by the encoder here: RFC 8785 sorts members by UTF-16 code units and writes numbers as ECMAScript does.
+"""
+
+import json
+import math
+from typing import NoReturn
+
+MOST_INTEGER = 2**53
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+
+
+class NotCanonical(ValueError):
+    """The bytes are not JSON, or not in canonical form."""
+
+
+class _Fraction(Exception):
+    """The text has a number that is no integer."""
+
+
+def parse_canonical(data: bytes) -> object:
+    """The value of canonical JSON. Raises NotCanonical for anything else, never another error."""
+    try:
+        text = data.decode()
+        try:
+            value = _INTEGERS.decode(text)
+            written = _ASCII.encode(value) if text.isascii() else _written(value)
+        except _Fraction:
+            value = _NUMBERS.decode(text)
+            written = _written(value)
+        if written != text:
+            raise NotCanonical("its JSON is not in canonical form")
+    except NotCanonical:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise NotCanonical(f"it is not JSON: {type(error).__name__}") from error
+    return value
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise NotCanonical(f"{name} is not JSON")
+
+
+def _found_fraction(text: str) -> NoReturn:
+    raise _Fraction
+
+
+def _integer(text: str) -> int:
+    if len(text) > 17 or abs(number := int(text)) > MOST_INTEGER:
+        raise NotCanonical("an integer is beyond 2^53")
+    return -number if text[0] == "-" else number
+
+
+_INTEGERS = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_found_fraction, parse_int=_integer)
+_NUMBERS = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
+_ASCII = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _written(value: object) -> str:
+    match value:
+        case None | True | False:
+            return {None: "null", True: "true", False: "false"}[value]
+        case str():
+            return _text(value)
+        case int():
+            return str(value)
+        case float():
+            return number_text(value)
+        case list():
+            return "[" + ",".join(map(_written, value)) + "]"
+        case dict():
+            names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+            return "{" + ",".join(f"{_text(name)}:{_written(value[name])}" for name in names) + "}"
+        case _:
+            raise NotCanonical(f"{type(value).__name__} is not JSON")
+
+
+def _text(text: str) -> str:
+    # A lone half of a surrogate pair has no UTF-8, so no canonical form.
+    text.encode()
+    return '"' + "".join(_ESCAPES.get(one) or (f"\\u{ord(one):04x}" if one < " " else one) for one in text) + '"'
+
+
+def number_text(number: float) -> str:
+    """A number as ECMAScript writes it (ECMA-262, Number::toString; RFC 8785, 3.2.2.3)."""
+    if not math.isfinite(number):
+        raise NotCanonical("a number is not finite")
+    if number == 0:
+        return "0"
+    sign, number = ("-", -number) if number < 0 else ("", number)
+    mantissa, _, exponent = f"{number!r}e".partition("e")
+    whole, _, fraction = mantissa.partition(".")
+    fraction = "" if fraction == "0" else fraction
+    point = len(whole) + int(exponent.rstrip("e") or 0)
+    digits = whole + fraction
+    point -= len(digits) - len(digits.lstrip("0"))
+    digits = digits.strip("0")
+    return sign + _placed(digits, point)
+
+
+def _placed(digits: str, point: int) -> str:
+    """The digits with their decimal point after the first `point` of them, as ECMAScript prefers it."""
+    if len(digits) <= point <= 21:
+        return digits + "0" * (point - len(digits))
+    if 0 < point <= 21:
+        return f"{digits[:point]}.{digits[point:]}"
+    if -6 < point <= 0:
+        return "0." + "0" * -point + digits
+    mantissa = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
+    return f"{mantissa}e{point - 1:+d}"

@@ -1,0 +1,141 @@
+"""The command line: what to verify, with which key, against which older checkpoints."""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from services.audit.verifier.dump import open_dump
+from services.audit.verifier.export import open_export
+from services.audit.verifier.findings import UNREADABLE, Unreadable
+from services.audit.verifier.lines import first_bytes, read_text
+from services.audit.verifier.notes import MOST_NOTE_BYTES, NotANote, VerifierKey, parse_key
+from services.audit.verifier.places import temporary_folder
+from services.audit.verifier.pool import Pool
+from services.audit.verifier.producers import LONGEST_SILENCE_SECONDS
+from services.audit.verifier.progress import Progress
+from services.audit.verifier.report import as_json, as_text
+from services.audit.verifier.source import Kept, Source
+from services.audit.verifier.tiles import open_tiles
+from services.audit.verifier.verify import Verification
+
+MOST_KEY_BYTES = 4096
+CUSTOM_DUMP = b"PGDMP"
+EPILOG = (
+    "Exit codes: 0 all holds, 2 wrong usage or unreadable input, 10 signature, 11 root, 12 leaf, 13 missing entry, "
+    "14 consistency, 15 producer gap, 16 commitment, 1 several of them."
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        self.exit(UNREADABLE, f"{self.prog}: {message}\n")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Verify; the exit code. What cannot be read is one line on standard error."""
+    chosen = _parser().parse_args(arguments)
+    started = time.monotonic()
+    try:
+        key = _key(chosen.key)
+        older = [_older(Path(name)) for name in chosen.checkpoint]
+        with temporary_folder() as scratch, Pool(chosen.processes) as pool:
+            source = open_source(Path(chosen.path), key, Path(scratch), pool)
+            with Progress(source.total(), shown=None if not chosen.quiet else False) as progress:
+                verdict = Verification(source, longest_silence=chosen.silence).run(older, pool, progress)
+    except Unreadable as error:
+        sys.stderr.write(f"{_printable(str(error))}\n")
+        return UNREADABLE
+    except (OSError, MemoryError) as error:
+        sys.stderr.write(f"{_printable(str(error) or type(error).__name__)}\n")
+        return UNREADABLE
+    except KeyboardInterrupt:
+        return 130
+    seconds = time.monotonic() - started
+    if chosen.json:
+        sys.stdout.write(json.dumps(as_json(verdict, path=chosen.path, seconds=seconds), indent=2) + "\n")
+    else:
+        sys.stdout.write(_printable(as_text(verdict, path=chosen.path, seconds=seconds)))
+    return verdict.findings.exit_code()
+
+
+def open_source(path: Path, key: VerifierKey, scratch: Path, pool: Pool) -> Source:
+    """Find out what a path is, and open it. Raises Unreadable."""
+    if path.is_dir():
+        return open_tiles(path, key, scratch)
+    begin, unpacked = first_bytes(path, len(CUSTOM_DUMP))
+    if unpacked.startswith(b"{"):
+        return open_export(path, key)
+    if begin != unpacked:
+        raise Unreadable(f"{path} is packed, and no export: unpack a dump first")
+    if begin == CUSTOM_DUMP:
+        raise Unreadable(
+            f"{path} is a dump in the custom format: make a plain one (pg_dump --schema=audit, or pg_restore -f)"
+        )
+    return open_dump(path, key, scratch, pool)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m services.audit.verifier", description="Verify an audit log offline.", epilog=EPILOG,
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument(
+        "path", metavar="PATH", help="an export (.jsonl, .jsonl.gz), a directory of tiles, or a plain pg_dump"
+    )
+    parser.add_argument("--key", required=True, metavar="VKEY", help="the log's verifier key, or a file with it")
+    parser.add_argument(
+        "--checkpoint", action="append", default=[], metavar="NOTE", help="a file with a signed note kept from earlier"
+    )
+    parser.add_argument("--json", action="store_true", help="the report as JSON")
+    parser.add_argument(
+        "--silence", type=_seconds, default=LONGEST_SILENCE_SECONDS, metavar="SECONDS",
+        help="the longest time without a heartbeat that is no finding (default 90)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--processes", type=_processes, metavar="N", help="processes to use (default: one for each core)"
+    )
+    parser.add_argument("--quiet", action="store_true", help="no progress bar")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 1 <= value <= 1e9:
+        raise argparse.ArgumentTypeError(f"seconds must be 1..1000000000, got {text}")
+    return value
+
+
+def _processes(text: str) -> int:
+    value = int(text)
+    if not 1 <= value <= 256:
+        raise argparse.ArgumentTypeError(f"processes must be 1..256, got {text}")
+    return value
+
+
+def _key(given: str) -> VerifierKey:
+    """The key itself, or the first line of a file with it."""
+    try:
+        path = Path(given)
+        is_file = "\x00" not in given and len(os.fsencode(given)) < MOST_KEY_BYTES and path.is_file()
+        text = read_text(path, most=MOST_KEY_BYTES) if is_file else given
+        return parse_key(text)
+    except NotANote as error:
+        raise Unreadable(f"--key: {error}") from error
+    except OSError as error:
+        raise Unreadable(f"--key: {error.strerror}") from error
+
+
+def _older(path: Path) -> Kept:
+    return Kept(f"the checkpoint in {path}", read_text(path, most=MOST_NOTE_BYTES))
+
+
+def _printable(text: str) -> str:
+    """Text that any terminal takes: without control characters, and in what its encoding has."""
+    encoding = sys.stdout.encoding or "ascii"
+    clean = "".join(one if one == "\n" or one.isprintable() else repr(one)[1:-1] for one in text)
+    return clean.encode(encoding, "backslashreplace").decode(encoding)

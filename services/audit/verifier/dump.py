@@ -1,0 +1,167 @@
+"""A plain `pg_dump` of the schema `audit`: leaves, nodes, heads and openings, and the entries that searches read."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+
+from services.audit.verifier.columns import COLUMNS
+from services.audit.verifier.copytext import bytes_of, text_of
+from services.audit.verifier.findings import Unreadable
+from services.audit.verifier.notes import VerifierKey, strict_base64
+from services.audit.verifier.openings import Opening, Openings, salt_of
+from services.audit.verifier.places import believable, lines_at, offsets_at
+from services.audit.verifier.pool import Pool
+from services.audit.verifier.receipts import Receipt
+from services.audit.verifier.source import BLOCK, HASH, Claim, Job, Kept, Row
+from services.audit.verifier.survey import (
+    ENTRIES,
+    LEAVES,
+    OPENINGS,
+    Survey,
+    checkpoint_rows,
+    nodes_file,
+    small_row,
+    survey,
+)
+
+PRIVATE = {
+    "/admin_username": "admin_username", "/ip_address": "ip_address", "/user_agent": "user_agent",
+    "/details": "details", "/changes": "changes",
+}  # fmt: skip
+"""Members that a leaf commits to, and the columns that have their values."""
+Fields = Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Dump:
+    """A dump that was looked through."""
+
+    path: Path
+    key: VerifierKey
+    survey: Survey
+    newest: Kept | None
+    tree: Claim | None
+    entries: int
+    nodes_until: int
+    first: int = 0
+    left: Sequence[bytes] = ()
+    keeps_unsigned: bool = True
+
+    def total(self) -> int:
+        return self.end()
+
+    def end(self) -> int:
+        """The index after the last leaf that is worth looking for."""
+        return min(self.survey.ends[LEAVES], believable(self.survey.counts[LEAVES]))
+
+    def head(self) -> Kept | None:
+        return self.newest
+
+    def older(self) -> Iterator[Kept]:
+        for size, root, note in checkpoint_rows(self.path, self.survey):
+            if self.newest is None or (size, note) != (self.newest.size, self.newest.note):
+                yield Kept(f"the checkpoint of size {size}", note, size, root)
+
+    def counted(self) -> int:
+        return max(self.entries, self.survey.ends[ENTRIES] if self.survey.counts[ENTRIES] else 0)
+
+    def claims(self) -> list[Claim]:
+        return [self.tree] if self.tree is not None else []
+
+    def receipts(self) -> list[Receipt]:
+        return []
+
+    def notices(self) -> list[str]:
+        lacks = [name for name in (ENTRIES, OPENINGS) if name not in self.survey.columns]
+        return [f"openings: the dump has no rows of audit.{name}" for name in lacks]
+
+    def jobs(self) -> Iterator[Job]:
+        """Blocks up to the last leaf."""
+        for first in range(0, self.end(), BLOCK):
+            yield Job(first, min(BLOCK, self.end() - first))
+
+    def rows(self, job: Job) -> list[Row]:
+        """The entries of a block, each out of three tables. Raises Unreadable for rows that cannot be read."""
+        assert isinstance(job.payload, int)
+        leaves, entries, openings = (self._fields(name, job.first, job.payload) for name in (LEAVES, ENTRIES, OPENINGS))
+        try:
+            return [
+                self._row(job.first + at, *three)
+                for at, three in enumerate(zip(leaves, entries, openings, strict=True))
+            ]
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            last = job.first + job.payload - 1
+            raise Unreadable(f"{self.path}: rows of entries {job.first} to {last}: {str(error)[:120]}") from error
+
+    def stored(self, level: int, start: int, count: int) -> bytes:
+        """Hashes of nodes, as the first pass kept them."""
+        path = nodes_file(self.survey.nodes, level)
+        if not path.exists():
+            return b""
+        with path.open("rb", buffering=0) as file:
+            return os.pread(file.fileno(), count * HASH, start * HASH)
+
+    def _fields(self, table: str, first: int, count: int) -> list[Fields | None]:
+        columns = self.survey.columns.get(table)
+        if columns is None:
+            return [None] * count
+        lines = lines_at(self.path, offsets_at(self.survey.places[table], first, count))
+        return [None if line is None else dict(zip(columns, line.split(b"\t"), strict=True)) for line in lines]
+
+    def _row(self, index: int, leaf: Fields | None, entry: Fields | None, opening: Fields | None) -> Row:
+        if leaf is None:
+            return Row(index, None)
+        lost = None
+        if entry is None and self.survey.counts[ENTRIES]:
+            lost = "its row in audit.entries is missing"
+        openings = None if entry is None or OPENINGS not in self.survey.columns else _openings(entry, opening)
+        table = None if entry is None else {name: text_of(entry[name]) for name in COLUMNS if name in entry}
+        return Row(index, bytes_of(leaf["body"]), bytes_of(leaf["leaf_hash"]), openings, table, lost)
+
+
+def open_dump(path: Path, key: VerifierKey, scratch: Path, pool: Pool) -> Dump:
+    """Look through a dump. Raises Unreadable."""
+    found = survey(path, scratch, pool)
+    if found.repeated[LEAVES]:
+        raise Unreadable(f"{path} has entry {min(found.repeated[LEAVES])} more than once")
+    newest: Kept | None = None
+    for size, root, note in checkpoint_rows(path, found):
+        if newest is None or size > (newest.size or 0):
+            newest = Kept(f"the head of size {size}", note, size, root)
+    try:
+        tree = _tree(small_row(path, found, "log_head"))
+        state = small_row(path, found, "log_state")
+        entries = int(state["size"]) if state else 0
+    except (ValueError, KeyError) as error:
+        raise Unreadable(f"{path}: log_head or log_state cannot be read") from error
+    until = max(tree.size if tree else 0, newest.size or 0 if newest else 0)
+    return Dump(path, key, found, newest, tree, entries, until)
+
+
+def _tree(row: Fields | None) -> Claim | None:
+    if row is None:
+        return None
+    root = bytes_of(row["root"])
+    if root is None:
+        raise ValueError("log_head has no root")
+    return Claim("log_head", int(row["size"]), root, bytes_of(row["frontier"]) if "frontier" in row else None)
+
+
+def _openings(entry: Fields, opening: Fields | None) -> Openings:
+    """What the database still can open of an entry: a seed opens all, kept salts open their own, nothing else opens."""
+    seed = bytes_of(opening["seed"]) if opening else None
+    salts = json.loads(text_of(opening["salts"]) or "{}") if opening and "salts" in opening else {}
+    found: dict[str, Opening] = {}
+    for path, column in PRIVATE.items():
+        value = text_of(entry[column])
+        if value is not None and column == "ip_address":
+            value = str(ip_address(value.partition("/")[0]))
+        if seed is not None:
+            salt: bytes | None = salt_of(seed, path) if value is not None else b""
+        else:
+            salt = strict_base64(salts[path]) if path in salts else None
+        found[path] = Opening(salt, value)
+    return found

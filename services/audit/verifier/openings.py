@@ -1,0 +1,150 @@
+"""Commitments: what was shown of an entry's private members, held against what its leaf committed to; and what was erased.
+
+commit(path) = HMAC-SHA-256(salt(path), "adminlog/commit/v1" 0x00 path 0x00 value), and a seed of 32 bytes gives
+salt(path) = HMAC-SHA-256(seed, "adminlog/salt/v1" 0x00 path).
+"""
+
+import binascii
+import hmac
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from services.audit.verifier.findings import Finding, Kind
+from services.audit.verifier.leaves import Flaw, Leaf
+from services.audit.verifier.spans import Spans
+
+COMMIT = b"adminlog/commit/v1\x00"
+SALT = b"adminlog/salt/v1\x00"
+MOST_REDACTED = 1_000_000
+"""Entries and ranges that one redaction may name."""
+
+
+class Opening(NamedTuple):
+    """What is shown of one member: its salt and its text. Without its salt it was erased, whatever stands in its place."""
+
+    salt: bytes | None
+    value: str | None
+
+
+Openings = Mapping[str, Opening]
+ERASED = Opening(None, None)
+
+
+def salt_of(seed: bytes, path: str) -> bytes:
+    """The salt (32 bytes) that a seed gives for one member."""
+    return hmac.digest(seed, SALT + path.encode(), "sha256")
+
+
+def commitment(salt: bytes, path: str, value: str) -> bytes:
+    """The commitment (32 bytes) to a member's text."""
+    return hmac.digest(salt, COMMIT + path.encode() + b"\x00" + value.encode("utf-8", "surrogatepass"), "sha256")
+
+
+class Opened(NamedTuple):
+    """What came of one entry's openings."""
+
+    held: int
+    erased: list[str]
+    findings: list[Finding]
+
+
+def judge(leaf: Leaf, openings: Openings) -> Opened:
+    """Hold each opening against its commitment. Whether what is erased may be is known at the end of the log."""
+    held, erased, findings = 0, [], []
+    for path, opening in openings.items():
+        wanted = leaf.commits.get(path)
+        if wanted is None and opening.value is None:
+            continue
+        if wanted is None:
+            findings.append(
+                Finding(Kind.COMMITMENT, leaf.place, f"entry {leaf.place} has no commitment to {path[:80]!r}")
+            )
+        elif opening.salt is None:
+            erased.append(path)
+        elif opening.value is None:
+            text = f"entry {leaf.place}: the value of {path} is gone, its salt is not"
+            findings.append(Finding(Kind.COMMITMENT, leaf.place, text))
+        elif _text(commitment(opening.salt, path, opening.value)) == wanted:
+            held += 1
+        else:
+            text = f"entry {leaf.place}: what is shown of {path} is not what was committed to"
+            findings.append(Finding(Kind.COMMITMENT, leaf.place, text))
+    return Opened(held, erased, findings)
+
+
+def _text(mac: bytes) -> str:
+    return binascii.b2a_base64(mac, newline=False).decode()
+
+
+class Redaction(NamedTuple):
+    """What one redaction leaf covers: members of entries, these as inclusive ranges."""
+
+    paths: list[str]
+    ranges: list[tuple[int, int]]
+
+
+def redaction_of(leaf: Leaf) -> Redaction:
+    """What a redaction leaf says. Raises Flaw when it does not say it in the agreed form."""
+    public = leaf.public or {}
+    paths, entries = public.get("paths"), public.get("entries")
+    if not isinstance(paths, list) or not all(isinstance(path, str) for path in paths):
+        raise Flaw("a redaction names its paths as a list of texts")
+    if not isinstance(entries, list) or len(entries) > MOST_REDACTED:
+        raise Flaw("a redaction names its entries as a list")
+    return Redaction(paths, [_range(one) for one in entries])
+
+
+def _range(one: object) -> tuple[int, int]:
+    match [one, one] if isinstance(one, int) else one:
+        case [int(first), int(last)] if 0 <= first <= last and not isinstance(one, bool):
+            return first, last
+    raise Flaw("a redaction names an entry by its index, or a range by [first, last]")
+
+
+class Erasures:
+    """What is erased, and what redactions cover."""
+
+    def __init__(self) -> None:
+        self._erased: dict[str, Spans] = defaultdict(Spans)
+        self._covered: dict[str, Spans] = defaultdict(Spans)
+
+    def erased(self, path: str, index: int) -> None:
+        """A member of an entry is gone."""
+        self._erased[path].add(index, index)
+
+    def redacted(self, redaction: Redaction) -> None:
+        """A leaf of the log says that members of entries were erased."""
+        for path in redaction.paths:
+            for first, last in redaction.ranges:
+                self._covered[path].add(first, last)
+
+    def count(self) -> int:
+        """How many members are gone."""
+        return sum(spans.count() for spans in self._erased.values())
+
+    def findings(self) -> Iterator[Finding]:
+        """What is gone without a redaction that covers it, one finding for each run of entries."""
+        for path, spans in sorted(self._erased.items()):
+            for first, last in _outside(spans, self._covered[path]):
+                which = f"entry {first}" if first == last else f"entries {first} to {last}"
+                yield Finding(
+                    Kind.COMMITMENT, first, f"{path} of {which} is erased, and no redaction in the log says so"
+                )
+
+
+def _outside(inner: Spans, outer: Spans) -> Iterable[tuple[int, int]]:
+    """The parts of `inner` that `outer` does not cover."""
+    covers = list(outer)
+    at = 0
+    for first, last in inner:
+        while at < len(covers) and covers[at][1] < first:
+            at += 1
+        place, here = first, at
+        while place <= last and here < len(covers) and covers[here][0] <= last:
+            if covers[here][0] > place:
+                yield place, covers[here][0] - 1
+            place = max(place, covers[here][1] + 1)
+            here += 1
+        if place <= last:
+            yield place, last

@@ -1,0 +1,58 @@
+"""Work in order over several processes, with a bounded number of pieces on the way; in this process when there is little."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from typing import TypeVar
+
+from services.audit.verifier.findings import Unreadable
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+AHEAD = 4
+"""Pieces that wait for each process, so that none idles while results are taken in."""
+LITTLE = 8
+"""Pieces that are done here: up to so many, starting processes costs more than they save."""
+MOST_PROCESSES = 16
+
+
+class Pool:
+    """Processes that outlive one task; `with` ends them. They are started when there is work for them."""
+
+    def __init__(self, processes: int | None = None) -> None:
+        self._processes = min(os.cpu_count() or 1, MOST_PROCESSES) if processes is None else processes
+        self._executor: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> "Pool":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._executor is not None:
+            self._executor.shutdown(cancel_futures=True)
+
+    def map(self, work: Callable[[In], Out], pieces: Iterable[In]) -> Iterator[Out]:
+        """The results, in the order of the pieces. What a piece raises is raised here."""
+        coming = iter(pieces)
+        for piece in coming if self._processes == 1 else islice(coming, LITTLE):
+            yield work(piece)
+        waiting: deque[Future[Out]] = deque()
+        try:
+            for piece in coming:
+                waiting.append(self._started().submit(work, piece))
+                if len(waiting) >= AHEAD * self._processes:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool as error:
+            raise Unreadable("a process of the verifier ended by itself: is there enough memory?") from error
+
+    def _started(self) -> ProcessPoolExecutor:
+        if self._executor is None:
+            # Fresh processes: what a fork takes along of this one (threads, locks, open files) cannot hurt.
+            fresh = multiprocessing.get_context("spawn")
+            self._executor = ProcessPoolExecutor(self._processes, mp_context=fresh)
+        return self._executor
