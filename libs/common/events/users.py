@@ -85,7 +85,7 @@ class SessionRefreshed(MessageData):
 
 
 class SessionEnded(MessageData):
-    """A session ended before its time; its tokens work nowhere any more."""
+    """A session ended; its tokens work nowhere any more."""
 
     TYPE: ClassVar[str] = "reeve.session.ended.v1"
     SOURCE: ClassVar[str] = "/reeve/gateway"
@@ -96,7 +96,7 @@ class SessionEnded(MessageData):
 
     session_id: str
     user_id: str
-    reason: Literal["signed_out", "refresh_token_reused", "revoked"]
+    reason: Literal["signed_out", "refresh_token_reused", "revoked", "password_changed", "idle", "expired"]
     action: Literal["sign_out", "end_session"]
 
 

@@ -90,9 +90,23 @@ class Protected(Guard, SecurityBase):
     model = HTTPBearer(bearerFormat="JWT")
     scheme_name = "bearer"
 
-    def __init__(self, *, action: str, target: str | None, permission: str | None, is_limited: bool) -> None:
+    def __init__(
+        self,
+        *,
+        action: str,
+        target: str | None,
+        permission: str | None,
+        is_limited: bool = True,
+        owner: str | None = None,
+        clients_need: str | None = None,
+    ) -> None:
         super().__init__(action=action, target=target, permission=permission)
+        for one in (permission, clients_need):
+            if one is not None and one not in PERMISSIONS:
+                raise ValueError(f"no such permission: {one}")
+        self.clients_need = clients_need
         self._is_limited = is_limited
+        self._owner = owner
 
     async def _admit(self, access: AccessControl, scope: Scope, state: dict[str, Any]) -> Caller:
         address, user_agent, token = read_headers(scope, trusted=access.rules.trusted_proxies)
@@ -119,15 +133,20 @@ class Protected(Guard, SecurityBase):
         state["caller"] = caller
         if self._is_limited:
             state["response_headers"] = access.limits.caller.take(f"{actor.type}:{actor.id}").headers
-        self._check(actor)
+        self._check(actor, scope)
         return caller
 
-    def _check(self, actor: Actor) -> None:
+    def _check(self, actor: Actor, scope: Scope) -> None:
         if self.permission is None:
-            if actor.type is not ActorType.ADMIN:
-                raise permission_required(ANY_ADMIN, actor)
-        elif not actor.may(self.permission):
+            if actor.type is not ActorType.ADMIN and not (self.clients_need and actor.may(self.clients_need)):
+                raise permission_required(self.clients_need or ANY_ADMIN, actor)
+        elif not actor.may(self.permission) and not self._is_own(actor, scope):
             raise permission_required(self.permission, actor)
+
+    def _is_own(self, actor: Actor, scope: Scope) -> bool:
+        """Whether the path names the administrator who asks."""
+        named = scope["path_params"].get(self._owner) if self._owner is not None else None
+        return actor.type is ActorType.ADMIN and isinstance(named, str) and named.lower() == actor.id
 
 
 class Public(Guard):
@@ -150,14 +169,17 @@ class Public(Guard):
 def requires(permission: str, *, action: str, target: str | None = None, limited: bool = True) -> Guard:
     """For whoever holds `permission`. `action` is what the audit log calls the request, `target` its subject,
     filled from the path (`setting/{key}`). `limited=False` is for routes outside the callers' limit."""
-    if permission not in PERMISSIONS:
-        raise ValueError(f"no such permission: {permission}")
     return Protected(action=action, target=target, permission=permission, is_limited=limited)
 
 
-def any_admin(*, action: str, target: str | None = None) -> Guard:
-    """For every administrator, whatever their role; not for clients."""
-    return Protected(action=action, target=target, permission=None, is_limited=True)
+def requires_unless_own(permission: str, *, action: str, target: str, owner: str) -> Guard:
+    """For whoever holds `permission`, and for the administrator whom the member `owner` of the path names."""
+    return Protected(action=action, target=target, permission=permission, owner=owner)
+
+
+def any_admin(*, action: str, target: str | None = None, clients_need: str | None = None) -> Guard:
+    """For every administrator, whatever their role; for clients only where `clients_need` names what they must hold."""
+    return Protected(action=action, target=target, permission=None, clients_need=clients_need)
 
 
 def public(*, action: str, target: str | None = None, login: bool = False) -> Guard:

@@ -4,7 +4,7 @@ An actor is looked up once and kept for at most five seconds; whatever ends a se
 right evicts it at once, here directly and on other gateways by the event that says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Counter
@@ -17,12 +17,11 @@ from libs.common.web.paging import CursorKey
 from services.gateway.access import store
 from services.gateway.access.addresses import Network
 from services.gateway.access.cache import ShortCache
+from services.gateway.access.lifetimes import CACHE_SECONDS, Lifetimes
 from services.gateway.access.limits import Limits, new_limits
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import level_of, permissions_of
 from services.gateway.access.tokens import Claims, Tokens, invalid_token
-
-CACHE_SECONDS = 5.0
 
 _LOOKUPS = Counter(
     "reeve_permission_cache", "Lookups of who a token stands for, by where the answer came from.", ("result",)
@@ -41,7 +40,7 @@ class Rules:
     """What is configured about access."""
 
     cursor_secret: bytes
-    session_seconds: int = 3600
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
     trusted_proxies: tuple[Network, ...] = ()
 
 
@@ -57,7 +56,7 @@ class AccessControl:
         self.passwords = passwords
         self.rules = rules
         self.cursors = CursorKey(rules.cursor_secret)
-        self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=CACHE_SECONDS)
+        self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=rules.lifetimes.cache_seconds)
         self._clients: ShortCache[frozenset[str]] = ShortCache(ttl_seconds=CACHE_SECONDS)
 
     async def authenticate(self, token: str) -> Actor:
@@ -109,11 +108,11 @@ class AccessControl:
 
     async def _look_up_admin(self, session_id: str) -> Actor:
         async with self.database.reading() as session:
-            found = await store.find_live_session(session, session_id)
+            found = await store.find_live_session(session, session_id, lifetimes=self.rules.lifetimes)
             if found is None:
                 raise invalid_token("the session has ended")
             if not found.is_seen_lately:
-                await store.touch_session(session, session_id)
+                await store.touch_session(session, session_id, lifetimes=self.rules.lifetimes)
         return admin_actor(user_id=found.user_id, email=found.email, role=found.role, session_id=session_id)
 
     async def _client(self, claims: Claims) -> Actor:

@@ -3,14 +3,15 @@
 import secrets
 from dataclasses import replace
 from hashlib import sha256
-from typing import Literal
 
 from libs.common.database import outbox
 from libs.common.database.engine import Session
-from libs.common.events.users import SessionEnded, SessionRefreshed, SessionStarted, SignInFailed
+from libs.common.events.users import SessionRefreshed, SessionStarted, SignInFailed
 from libs.common.identity import Caller
 from libs.common.ids import new_id
+from services.gateway.access.endings import end_session
 from services.gateway.access.events import event_of
+from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.sessions import admin_actor
 from services.gateway.features.auth import store
 from services.gateway.features.auth.models import FailureReason, ReusedToken, StartedSession
@@ -54,10 +55,12 @@ async def sign_out(session: Session, caller: Caller) -> bool:
     """End the caller's own session; False when it had ended already, which leaves no event."""
     session_id = caller.actor.session_id
     assert session_id is not None
-    return await _end(session, caller, session_id, reason="signed_out", action="sign_out")
+    return await end_session(session, caller, session_id, reason="signed_out")
 
 
-async def refresh_session(session: Session, caller: Caller, token: str) -> StartedSession | ReusedToken | None:
+async def refresh_session(
+    session: Session, caller: Caller, token: str, *, lifetimes: Lifetimes
+) -> StartedSession | ReusedToken | None:
     """Exchange a refresh token for the next one; None when it is unknown or its session has ended.
 
     A token that was used before means that somebody has a copy: the whole session ends (RFC 9700, 4.14.2).
@@ -67,9 +70,9 @@ async def refresh_session(session: Session, caller: Caller, token: str) -> Start
         return None
     session_id, is_first_use = used
     if not is_first_use:
-        await _end(session, caller, session_id, reason="refresh_token_reused", action="end_session")
+        await end_session(session, caller, session_id, reason="refresh_token_reused")
         return ReusedToken(session_id=session_id)
-    stored = await store.find_live(session, session_id)
+    stored = await store.use_session(session, session_id, lifetimes=lifetimes)
     if stored is None:
         return None
     started = await _with_refresh_token(session, stored)
@@ -89,27 +92,10 @@ async def _with_refresh_token(session: Session, stored: StoredSession) -> Starte
     return StartedSession(
         id=stored.id,
         user_id=stored.user_id,
-        login_at=stored.login_at,
+        proved_at=stored.proved_at,
         expires_at=stored.expires_at,
         refresh_token=token,
     )
-
-
-async def _end(
-    session: Session,
-    caller: Caller,
-    session_id: str,
-    *,
-    reason: Literal["signed_out", "refresh_token_reused"],
-    action: Literal["sign_out", "end_session"],
-) -> bool:
-    user_id = await store.end_session(session, session_id, reason=reason)
-    if user_id is None:
-        return False
-    data = SessionEnded(session_id=session_id, user_id=user_id, reason=reason, action=action)
-    severity = "error" if reason == "refresh_token_reused" else None
-    await outbox.emit(session, event_of(caller, data, subject=f"session/{session_id}", severity=severity))
-    return True
 
 
 def _as(caller: Caller, user: User, *, session_id: str) -> Caller:

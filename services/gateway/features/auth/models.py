@@ -32,7 +32,8 @@ class StartedSession:
 
     id: str
     user_id: str
-    login_at: datetime
+    proved_at: datetime
+    """When its owner last proved who they are."""
     expires_at: datetime
     refresh_token: str
 

@@ -47,7 +47,7 @@ async def sign_in(request: Request, caller: MaySignIn, body: SignInRequest) -> T
                 session,
                 caller,
                 checked.user,
-                seconds=access.rules.session_seconds,
+                seconds=access.rules.lifetimes.absolute_seconds,
                 new_password_hash=checked.new_password_hash,
             )
         if started is None:
@@ -69,7 +69,9 @@ async def refresh_session(request: Request, caller: MayRefresh, body: RefreshReq
     """New tokens for a session that still holds. Each refresh token works once; using one twice ends the session."""
     access: AccessControl = request.app.state.access
     async with access.database.transaction() as session:
-        refreshed = await commands.refresh_session(session, caller, body.refresh_token.get_secret_value())
+        refreshed = await commands.refresh_session(
+            session, caller, body.refresh_token.get_secret_value(), lifetimes=access.rules.lifetimes
+        )
         user = await users_store.get(session, refreshed.user_id) if isinstance(refreshed, StartedSession) else None
     match refreshed:
         case StartedSession() if user is not None:
@@ -122,8 +124,9 @@ def _tokens(access: AccessControl, started: StartedSession, user: User) -> Token
         user_id=user.id,
         session_id=started.id,
         scope=level_of(user.role).value,
-        signed_in_at=int(started.login_at.timestamp()),
+        signed_in_at=int(started.proved_at.timestamp()),
         session_ends_at=int(started.expires_at.timestamp()),
+        idle_seconds=access.rules.lifetimes.idle_seconds,
     )
     return TokensResponse(
         access_token=token.text,

@@ -6,8 +6,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, insert, select, update
 
 from libs.common.database.engine import Session
+from services.gateway.access.lifetimes import Lifetimes
+from services.gateway.access.store import holds_now
 from services.gateway.tables import refresh_tokens, sessions, users
 
+_STORED = (sessions.c.id, sessions.c.user_id, sessions.c.login_at, sessions.c.proved_at, sessions.c.expires_at)
 MOST_PURGED = 100
 KEPT_AFTER_EXPIRY = timedelta(days=1)
 
@@ -19,6 +22,7 @@ class StoredSession:
     id: str
     user_id: str
     login_at: datetime
+    proved_at: datetime
     expires_at: datetime
 
 
@@ -39,7 +43,7 @@ async def append_session(
             id=session_id, user_id=user_id, ip_address=ip_address, user_agent=user_agent,
             expires_at=func.now() + timedelta(seconds=seconds),
         )
-        .returning(sessions.c.id, sessions.c.user_id, sessions.c.login_at, sessions.c.expires_at)
+        .returning(*_STORED)
     )  # fmt: skip
     return StoredSession(**(await session.execute(added)).one()._mapping)
 
@@ -75,28 +79,20 @@ async def use_refresh_token(session: Session, token_hash: bytes) -> tuple[str, b
     return (again.session_id, False) if again is not None else None
 
 
-async def find_live(session: Session, session_id: str) -> StoredSession | None:
-    """A session that holds now, of a user who may act; locked against ending until this transaction does."""
-    found = (
-        select(sessions.c.id, sessions.c.user_id, sessions.c.login_at, sessions.c.expires_at)
-        .join(users, users.c.id == sessions.c.user_id)
-        .where(sessions.c.id == session_id, sessions.c.is_active, sessions.c.expires_at > func.now(), users.c.is_active)
-        .with_for_update(read=True)
-    )
-    row = (await session.execute(found)).one_or_none()
-    return StoredSession(**row._mapping) if row is not None else None
+async def use_session(session: Session, session_id: str, *, lifetimes: Lifetimes) -> StoredSession | None:
+    """Note the use of a session that holds now and whose user may act; None for any other.
 
-
-async def end_session(session: Session, session_id: str, *, reason: str) -> str | None:
-    """End a session: its user, or None when it had ended already."""
-    ended = (
+    It is locked against ending until this transaction does.
+    """
+    may_act = select(users.c.id).where(users.c.id == sessions.c.user_id, users.c.is_active).exists()
+    used = (
         update(sessions)
-        .where(sessions.c.id == session_id, sessions.c.is_active)
-        .values(is_active=False, logout_at=func.now(), end_reason=reason)
-        .returning(sessions.c.user_id)
+        .where(sessions.c.id == session_id, holds_now(lifetimes), may_act)
+        .values(last_seen_at=func.now())
+        .returning(*_STORED)
     )
-    row = (await session.execute(ended)).one_or_none()
-    return row.user_id if row is not None else None
+    row = (await session.execute(used)).one_or_none()
+    return StoredSession(**row._mapping) if row is not None else None
 
 
 async def purge_refresh_tokens(session: Session) -> None:
