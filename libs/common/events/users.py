@@ -60,6 +60,18 @@ class UserStatusChanged(MessageData):
     changes: dict[str, Change]
 
 
+class PasswordChanged(MessageData):
+    """An administrator chose another password; their other sessions ended with it."""
+
+    TYPE: ClassVar[str] = "reeve.user.password_changed.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "change_password"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"user_id": _ID, "sessions_ended": 2}
+
+    user_id: str
+    sessions_ended: int
+
+
 class SessionStarted(MessageData):
     """Somebody signed in."""
 
@@ -78,6 +90,18 @@ class SessionRefreshed(MessageData):
     TYPE: ClassVar[str] = "reeve.session.refreshed.v1"
     SOURCE: ClassVar[str] = "/reeve/gateway"
     ACTION: ClassVar[str] = "refresh_session"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"session_id": _ID, "user_id": _ID}
+
+    session_id: str
+    user_id: str
+
+
+class SessionProved(MessageData):
+    """Somebody who was signed in proved once more who they are."""
+
+    TYPE: ClassVar[str] = "reeve.session.proved.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "step_up"
     EXAMPLE: ClassVar[dict[str, Any]] = {"session_id": _ID, "user_id": _ID}
 
     session_id: str

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Counter
 
 from libs.common.database.engine import Database
+from libs.common.errors import Unauthenticated
 from libs.common.events import users
 from libs.common.events.envelope import Event
 from libs.common.identity import Actor, ActorType, Level
@@ -68,6 +69,17 @@ class AccessControl:
         if claims.sid is not None:
             return await self._admin(claims.sid)
         return await self._client(claims)
+
+    def proved_at(self, token: str) -> int | None:
+        """When the bearer of a token of ours proved who they are, in seconds since 1970; None for any other token.
+
+        For an administrator this is the `auth_time` of the token, for a client its issue: that took its secret.
+        """
+        try:
+            claims = self.tokens.verify(token)
+        except Unauthenticated:
+            return None
+        return claims.auth_time if claims.sid is not None else claims.iat
 
     def evict(self, *, session_id: str | None = None, user_id: str | None = None, client_id: str | None = None) -> None:
         """Forget what is known about a session, a user or a client; without any of them, everything."""

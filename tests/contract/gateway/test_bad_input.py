@@ -23,6 +23,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", f"{ADMIN}/notifications/alerts/{USER}/resolve"): {"resolution_notes": "done"},
     ("POST", f"{ADMIN}/auth/login"): {"email": "nobody@example.com", "password": "not the password"},
     ("POST", f"{ADMIN}/auth/refresh"): {"refresh_token": "not a token"},
+    ("PUT", f"{ADMIN}/auth/password"): {"old_password": "x", "new_password": "a longer one"},
+    ("POST", f"{ADMIN}/auth/step-up"): {"password": "x"},
     ("POST", f"{ADMIN}/users"): {"email": "made@example.com", "name": "Made", "role": "viewer"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},

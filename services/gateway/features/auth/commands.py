@@ -6,10 +6,10 @@ from hashlib import sha256
 
 from libs.common.database import outbox
 from libs.common.database.engine import Session
-from libs.common.events.users import SessionRefreshed, SessionStarted, SignInFailed
+from libs.common.events.users import PasswordChanged, SessionProved, SessionRefreshed, SessionStarted, SignInFailed
 from libs.common.identity import Caller
 from libs.common.ids import new_id
-from services.gateway.access.endings import end_session
+from services.gateway.access.endings import end_session, end_sessions_of
 from services.gateway.access.events import event_of
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.sessions import admin_actor
@@ -20,13 +20,20 @@ from services.gateway.features.users.models import User, masked_email
 
 
 async def start_session(
-    session: Session, caller: Caller, user: User, *, seconds: int, new_password_hash: str | None
+    session: Session,
+    caller: Caller,
+    user: User,
+    *,
+    seconds: int,
+    proved_hash: str | None,
+    new_password_hash: str | None,
 ) -> StartedSession | None:
-    """Sign a user in; None when their account was switched off meanwhile."""
+    """Sign a user in; None when their account was switched off, or their password changed, meanwhile."""
     stored = await store.append_session(
         session,
         new_id(),
         user_id=user.id,
+        proved_hash=proved_hash,
         ip_address=caller.origin.ip_address,
         user_agent=caller.origin.user_agent,
         seconds=seconds,
@@ -79,6 +86,28 @@ async def refresh_session(
     data = SessionRefreshed(session_id=stored.id, user_id=stored.user_id)
     await outbox.emit(session, event_of(caller, data, subject=f"session/{stored.id}"))
     return started
+
+
+async def change_password(session: Session, caller: Caller, *, old_hash: str, new_hash: str) -> bool:
+    """Give the caller another password and end their other sessions; False when it was changed meanwhile."""
+    user_id = caller.actor.id
+    if not await store.replace_password_hash(session, user_id, old=old_hash, new=new_hash):
+        return False
+    spared = caller.actor.session_id
+    ended = await end_sessions_of(session, caller, user_id, reason="password_changed", spared=spared)
+    data = PasswordChanged(user_id=user_id, sessions_ended=len(ended))
+    await outbox.emit(session, event_of(caller, data, subject=f"user/{user_id}", severity="warning"))
+    return True
+
+
+async def step_up(session: Session, caller: Caller, *, proved_hash: str) -> StoredSession | None:
+    """Note the caller's fresh proof in their session; None when session or password hold no longer."""
+    assert caller.actor.session_id is not None
+    stored = await store.note_proof(session, caller.actor.session_id, proved_hash=proved_hash)
+    if stored is not None:
+        data = SessionProved(session_id=stored.id, user_id=stored.user_id)
+        await outbox.emit(session, event_of(caller, data, subject=f"session/{stored.id}"))
+    return stored
 
 
 def token_hash(token: str) -> bytes:

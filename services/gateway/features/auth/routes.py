@@ -4,16 +4,25 @@ from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import SecretStr
 
 from libs.common.errors import Unauthenticated
 from libs.common.identity import Caller
 from services.gateway.access.guard import GuardedRoute, any_admin, public
 from services.gateway.access.permissions import level_of
 from services.gateway.access.sessions import AccessControl
-from services.gateway.access.tokens import invalid_token
-from services.gateway.features.auth import commands
+from services.gateway.access.tokens import IssuedToken, invalid_token
+from services.gateway.features.auth import commands, store
 from services.gateway.features.auth.models import Account, FailureReason, ReusedToken, StartedSession, sign_in_failure
-from services.gateway.features.auth.schemas import RefreshRequest, SignInRequest, TokensResponse
+from services.gateway.features.auth.schemas import (
+    ChangePasswordRequest,
+    RefreshRequest,
+    SignInRequest,
+    StepUpRequest,
+    StepUpResponse,
+    TokensResponse,
+)
+from services.gateway.features.auth.store import StoredSession
 from services.gateway.features.users import store as users_store
 from services.gateway.features.users.models import User
 from services.gateway.features.users.schemas import AdminResponse
@@ -23,6 +32,8 @@ router = APIRouter(prefix="/auth", tags=["auth"], route_class=GuardedRoute)
 MaySignIn = Annotated[Caller, Depends(public(action="sign_in", login=True))]
 MayRefresh = Annotated[Caller, Depends(public(action="refresh_session", login=True))]
 MaySignOut = Annotated[Caller, Depends(any_admin(action="sign_out"))]
+MayChangePassword = Annotated[Caller, Depends(any_admin(action="change_password", login=True))]
+MayStepUp = Annotated[Caller, Depends(any_admin(action="step_up", login=True))]
 MayViewSelf = Annotated[Caller, Depends(any_admin(action="view_self"))]
 
 
@@ -32,6 +43,7 @@ class Checked:
 
     user: User | None
     failure: FailureReason | None
+    proved_hash: str | None = None
     new_password_hash: str | None = None
 
 
@@ -48,6 +60,7 @@ async def sign_in(request: Request, caller: MaySignIn, body: SignInRequest) -> T
                 caller,
                 checked.user,
                 seconds=access.rules.lifetimes.absolute_seconds,
+                proved_hash=checked.proved_hash,
                 new_password_hash=checked.new_password_hash,
             )
         if started is None:
@@ -99,6 +112,35 @@ async def sign_out(request: Request, caller: MaySignOut) -> Response:
     return Response(status_code=204)
 
 
+@router.put("/password", status_code=204)
+async def change_password(request: Request, caller: MayChangePassword, body: ChangePasswordRequest) -> Response:
+    """Another password for oneself. All one's other sessions end."""
+    access: AccessControl = request.app.state.access
+    old_hash = await _proved(access, caller, body.old_password)
+    new_hash = await access.passwords.hash(body.new_password.get_secret_value())
+    async with access.database.transaction() as session:
+        is_changed = await commands.change_password(session, caller, old_hash=old_hash, new_hash=new_hash)
+    if not is_changed:
+        raise _wrong_password()
+    request.state.recorded = True
+    access.evict(user_id=caller.actor.id)
+    return Response(status_code=204)
+
+
+@router.post("/step-up")
+async def step_up(request: Request, caller: MayStepUp, body: StepUpRequest) -> StepUpResponse:
+    """Prove once more who one is. The new token, and those of later refreshes, open what needs a fresh proof."""
+    access: AccessControl = request.app.state.access
+    proved_hash = await _proved(access, caller, body.password)
+    async with access.database.transaction() as session:
+        stored = await commands.step_up(session, caller, proved_hash=proved_hash)
+    if stored is None:
+        raise invalid_token("the session has ended")
+    request.state.recorded = True
+    token = _access_token(access, stored, role=caller.actor.role)
+    return StepUpResponse(access_token=token.text, expires_in=token.expires_in)
+
+
 @router.get("/me")
 async def view_self(request: Request, caller: MayViewSelf) -> AdminResponse:
     """The administrator who asks, with role, level and permissions."""
@@ -116,18 +158,35 @@ async def _check(access: AccessControl, body: SignInRequest) -> Checked:
     account = Account(is_active=user.is_active, has_password=kept is not None) if user is not None else None
     failure = sign_in_failure(account, password_is_right=is_right)
     outdated = failure is None and kept is not None and access.passwords.is_outdated(kept)
-    return Checked(user, failure, await access.passwords.hash(password) if outdated else None)
+    return Checked(user, failure, kept, await access.passwords.hash(password) if outdated else None)
+
+
+async def _proved(access: AccessControl, caller: Caller, password: SecretStr) -> str:
+    """The hash that the caller's own password was checked against. Raises 401 `invalid_credentials`."""
+    async with access.database.reading() as session:
+        kept = await store.find_password_hash(session, caller.actor.id)
+    if not await access.passwords.check(password.get_secret_value(), kept) or kept is None:
+        raise _wrong_password()
+    return kept
+
+
+def _wrong_password() -> Unauthenticated:
+    return Unauthenticated("the password is wrong", code="invalid_credentials")
+
+
+def _access_token(access: AccessControl, session: StartedSession | StoredSession, *, role: str | None) -> IssuedToken:
+    return access.tokens.for_session(
+        user_id=session.user_id,
+        session_id=session.id,
+        scope=level_of(role).value,
+        signed_in_at=int(session.proved_at.timestamp()),
+        session_ends_at=int(session.expires_at.timestamp()),
+        idle_seconds=access.rules.lifetimes.idle_seconds,
+    )
 
 
 def _tokens(access: AccessControl, started: StartedSession, user: User) -> TokensResponse:
-    token = access.tokens.for_session(
-        user_id=user.id,
-        session_id=started.id,
-        scope=level_of(user.role).value,
-        signed_in_at=int(started.proved_at.timestamp()),
-        session_ends_at=int(started.expires_at.timestamp()),
-        idle_seconds=access.rules.lifetimes.idle_seconds,
-    )
+    token = _access_token(access, started, role=user.role)
     return TokensResponse(
         access_token=token.text,
         expires_in=token.expires_in,

@@ -27,14 +27,19 @@ class StoredSession:
 
 
 async def append_session(
-    session: Session, session_id: str, *, user_id: str, ip_address: str | None, user_agent: str | None, seconds: int
+    session: Session,
+    session_id: str,
+    *,
+    user_id: str,
+    proved_hash: str | None,
+    ip_address: str | None,
+    user_agent: str | None,
+    seconds: int,
 ) -> StoredSession | None:
-    """Start a session of `seconds` for a user who may act now; None when they may not any more."""
-    may_act = (
-        await session.execute(
-            select(users.c.id).where(users.c.id == user_id, users.c.is_active).with_for_update(read=True)
-        )
-    ).one_or_none()
+    """Start a session of `seconds` for a user who may act now; None when they may not any more, or when the hash
+    that their password was checked against is theirs no longer."""
+    acting = select(users.c.id).where(users.c.id == user_id, users.c.is_active).with_for_update(read=True)
+    may_act = (await session.execute(acting.where(users.c.password_hash == proved_hash))).one_or_none()
     if may_act is None:
         return None
     added = (
@@ -54,6 +59,40 @@ async def note_sign_in(session: Session, user_id: str, *, password_hash: str | N
     if password_hash is not None:
         values["password_hash"] = password_hash
     await session.execute(update(users).where(users.c.id == user_id).values(**values))
+
+
+async def find_password_hash(session: Session, user_id: str) -> str | None:
+    """The hash of a user's password; None where there is none."""
+    found = select(users.c.password_hash).where(users.c.id == user_id, users.c.is_active)
+    return (await session.execute(found)).scalar_one_or_none()
+
+
+async def replace_password_hash(session: Session, user_id: str, *, old: str, new: str) -> bool:
+    """Give a user another password; False when it was changed meanwhile."""
+    changed = (
+        update(users)
+        .where(users.c.id == user_id, users.c.is_active, users.c.password_hash == old)
+        .values(password_hash=new, updated_at=func.now())
+        .returning(users.c.id)
+    )
+    return (await session.execute(changed)).one_or_none() is not None
+
+
+async def note_proof(session: Session, session_id: str, *, proved_hash: str) -> StoredSession | None:
+    """Note that a session's owner proved who they are, by a password of this hash; None when either holds no longer."""
+    still_theirs = (
+        select(users.c.id)
+        .where(users.c.id == sessions.c.user_id, users.c.is_active, users.c.password_hash == proved_hash)
+        .exists()
+    )
+    noted = (
+        update(sessions)
+        .where(sessions.c.id == session_id, sessions.c.is_active, sessions.c.expires_at > func.now(), still_theirs)
+        .values(proved_at=func.now(), last_seen_at=func.now())
+        .returning(*_STORED)
+    )
+    row = (await session.execute(noted)).one_or_none()
+    return StoredSession(**row._mapping) if row is not None else None
 
 
 async def append_refresh_token(session: Session, token_hash: bytes, *, of: StoredSession) -> None:

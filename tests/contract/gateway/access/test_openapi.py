@@ -18,6 +18,8 @@ PATHS = {
     f"{ADMIN}/auth/login": {"post"},
     f"{ADMIN}/auth/refresh": {"post"},
     f"{ADMIN}/auth/logout": {"post"},
+    f"{ADMIN}/auth/password": {"put"},
+    f"{ADMIN}/auth/step-up": {"post"},
     f"{ADMIN}/auth/me": {"get"},
     f"{ADMIN}/users": {"get", "post"},
     f"{ADMIN}/users/{{user_id}}": {"get"},
@@ -67,7 +69,7 @@ def test_the_scheme_is_a_bearer_jwt(description: dict[str, Any]) -> None:
 def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> None:
     requests = {name: one for name, one in description["components"]["schemas"].items() if name.endswith("Request")}
     assert set(requests) == {
-        "SignInRequest", "RefreshRequest", "CreateUserRequest", "ChangeRoleRequest", "RegisterClientRequest",
+        "SignInRequest", "RefreshRequest", "ChangePasswordRequest", "StepUpRequest", "CreateUserRequest", "ChangeRoleRequest", "RegisterClientRequest",
     }  # fmt: skip
     assert all(one["additionalProperties"] is False for one in requests.values())
 
