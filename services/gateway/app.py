@@ -21,6 +21,7 @@ from libs.common.start import open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.service import Service
 from services.gateway.access.guard import install
+from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.limits import new_limits
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.senders import Senders
@@ -47,6 +48,8 @@ from services.gateway.features.operations.routes import router as operations_rou
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.security.commands import lift_ip_rules
 from services.gateway.features.security.routes import router as security_router
+from services.gateway.features.sessions.commands import session_sweep
+from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.settings.commands import SettingCommands
 from services.gateway.features.settings.routes import public_router as public_settings_router
 from services.gateway.features.settings.routes import router as settings_router
@@ -112,7 +115,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         passwords=Passwords(),
         rules=Rules(
             cursor_secret=load_or_create_secret(config.keys / "gateway.cursors"),
-            session_seconds=config.session_timeout,
+            lifetimes=Lifetimes(idle_seconds=config.session_timeout, absolute_seconds=config.session_absolute_timeout),
             trusted_proxies=config.trusted_proxies,
         ),
     )
@@ -169,7 +172,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         app=app,
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
-            metrics_ticker(hub, database),
+            session_sweep(database, access.rules.lifetimes), metrics_ticker(hub, database),
         ),
         database=database,
         close=close,
@@ -185,8 +188,8 @@ def _routes() -> APIRouter:
     api = APIRouter(prefix="/api/v1")
     admin = APIRouter(prefix="/admin")
     for router in (
-        settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, users_router, clients_router,
-        roles_router, security_router, system_router, catalog_router, stream_router,
+        settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, users_router,
+        clients_router, sessions_router, roles_router, security_router, system_router, catalog_router, stream_router,
     ):  # fmt: skip
         admin.include_router(router)
     for router in (admin, events_router, public_settings_router, oauth_router):

@@ -74,6 +74,7 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     admin_password: NewPassword | None = None
     clients: Annotated[tuple[Registration, ...], Field(max_length=1000), AfterValidator(_distinct)] = ()
     session_timeout: Annotated[int, Field(ge=1, le=7 * 86400)] = 3600
+    session_absolute_timeout: Annotated[int, Field(ge=1, le=30 * 86400)] = 43200
     rate_limit: Rate = "1200/minute"
     login_rate_limit: Rate = "30/minute"
     rate_limit_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None

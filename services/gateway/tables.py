@@ -1,6 +1,6 @@
 """The columns of the gateway's own tables, as its stores see them. Identifiers are text on this side."""
 
-from sqlalchemy import ARRAY, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
+from sqlalchemy import ARRAY, BigInteger, Boolean, Column, DateTime, Integer, LargeBinary, MetaData, Table, Text, Uuid
 from sqlalchemy.dialects.postgresql import JSONB
 
 metadata = MetaData()
@@ -19,6 +19,7 @@ users = Table(
     _id(),
     Column("email", Text), Column("name", Text), Column("role", Text), Column("is_active", Boolean),
     Column("password_hash", Text), Column("version", Integer), Column("created_by", Text),
+    Column("permission_epoch", BigInteger),
     _moment("created_at"), _moment("updated_at"), _moment("last_login_at"),
 )  # fmt: skip
 
@@ -26,8 +27,8 @@ sessions = Table(
     "sessions", metadata,
     _id(),
     Column("user_id", Uuid(as_uuid=False)), Column("ip_address", Text), Column("user_agent", Text),
-    Column("is_active", Boolean), Column("end_reason", Text),
-    _moment("login_at"), _moment("last_seen_at"), _moment("expires_at"), _moment("logout_at"),
+    Column("is_active", Boolean), Column("end_reason", Text), Column("device_hash", LargeBinary),
+    _moment("login_at"), _moment("last_seen_at"), _moment("expires_at"), _moment("logout_at"), _moment("proved_at"),
 )  # fmt: skip
 
 refresh_tokens = Table(
@@ -42,6 +43,7 @@ clients = Table(
     _id(),
     Column("client_id", Text), Column("name", Text), Column("secret_hash", Text), Column("source", Text),
     Column("scopes", ARRAY(Text)), Column("event_types", ARRAY(Text)), Column("created_by", Text),
+    Column("permission_epoch", BigInteger),
     _moment("created_at"), _moment("updated_at"),
 )  # fmt: skip
 
@@ -59,4 +61,16 @@ idempotency_keys = Table(
     Column("request_hash", LargeBinary), Column("status", Integer), Column("headers", JSONB),
     Column("body", LargeBinary),
     _moment("created_at"),
+)  # fmt: skip
+
+revoked_tokens = Table(
+    "revoked_tokens", metadata,
+    Column("jti", Text, primary_key=True), Column("client_id", Text),
+    _moment("expires_at"), _moment("revoked_at"),
+)  # fmt: skip
+
+signing_keys = Table(
+    "signing_keys", metadata,
+    Column("kid", Text, primary_key=True), Column("public_key", LargeBinary), Column("locked_key", LargeBinary),
+    _moment("created_at"), _moment("signs_from"), _moment("verifies_until"),
 )  # fmt: skip

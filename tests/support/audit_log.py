@@ -114,14 +114,18 @@ class MadeLog:
     def sign(self, sizes: Iterable[int]) -> None:
         """Checkpoints of these sizes, in place of those that are there."""
         roots = {size: root_of(self.hashes(size)) for size in sizes}
-        self.checkpoints = [MadeCheckpoint(size, root, self.signer.checkpoint(size, root)) for size, root in roots.items()]
+        self.checkpoints = [
+            MadeCheckpoint(size, root, self.signer.checkpoint(size, root)) for size, root in roots.items()
+        ]
 
     def remove(self, at: int) -> None:
         """Take an entry out of the store; the others keep their sequence."""
         del self.entries[at], self.places[at]
 
 
-def made_log(size: int = 600, *, checkpoints: Sequence[int] = (), pending: int = 0, signer: Signer | None = None) -> MadeLog:
+def made_log(
+    size: int = 600, *, checkpoints: Sequence[int] = (), pending: int = 0, signer: Signer | None = None
+) -> MadeLog:
     """A log in order: `size` entries under its head, `pending` more behind it, and older heads of some sizes."""
     entries = [made_entry(index, size=size) for index in range(size + pending)]
     log = MadeLog(signer or Signer(), entries, {}, [], size, b"", b"", size + pending, list(range(size + pending)))

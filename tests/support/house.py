@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import httpx
@@ -24,13 +25,14 @@ from tests.support.postgres import PlatformDatabase
 EMAIL = "first@example.com"
 PASSWORD = "correct horse battery"
 START_SECONDS = 30.0
+FRESH_SECONDS = 240.0
 ADMIN = "/api/v1/admin"
 SHOP = {"client_id": "shop", "client_secret": "shop-secret-of-the-tests", "source": "/platform/shop"}
 
 
 @dataclass
 class House:
-    """A running platform. `tokens` are access tokens by role and client, made once."""
+    """A running platform. `tokens` are access tokens by role and client, kept while they are a fresh proof."""
 
     database: PlatformDatabase
     url: str
@@ -38,7 +40,7 @@ class House:
     keys: Path
     _thread: threading.Thread
     _stop: "Stop"
-    tokens: dict[str, str] = field(default_factory=dict)
+    tokens: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def stop(self) -> None:
         """Stop everything and wait for it."""
@@ -52,9 +54,10 @@ class House:
 
     def token(self, role: str) -> str:
         """The access token of an administrator of this role, or of the shop (`client`)."""
-        if role not in self.tokens:
-            self.tokens[role] = self._new_token(role)
-        return self.tokens[role]
+        made, token = self.tokens.get(role, (0.0, ""))
+        if not token or monotonic() > made + FRESH_SECONDS:
+            made, token = self.tokens[role] = monotonic(), self._new_token(role)
+        return token
 
     def _new_token(self, role: str) -> str:
         with self.client(None) as http:
@@ -62,7 +65,7 @@ class House:
                 form = {"grant_type": "client_credentials", "client_id": SHOP["client_id"]}
                 made = http.post("/api/v1/oauth/token", data={**form, "client_secret": SHOP["client_secret"]})
                 return str(made.raise_for_status().json()["access_token"])
-            if role != "super_admin":
+            if role != "super_admin" and role not in self.tokens:
                 body = {"email": f"{role}@example.com", "name": role, "role": role, "password": PASSWORD}
                 with self.client() as first:
                     first.post(f"{ADMIN}/users", json=body).raise_for_status()

@@ -60,6 +60,18 @@ class UserStatusChanged(MessageData):
     changes: dict[str, Change]
 
 
+class PasswordChanged(MessageData):
+    """An administrator chose another password; their other sessions ended with it."""
+
+    TYPE: ClassVar[str] = "reeve.user.password_changed.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "change_password"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"user_id": _ID, "sessions_ended": 2}
+
+    user_id: str
+    sessions_ended: int
+
+
 class SessionStarted(MessageData):
     """Somebody signed in."""
 
@@ -84,8 +96,20 @@ class SessionRefreshed(MessageData):
     user_id: str
 
 
+class SessionProved(MessageData):
+    """Somebody who was signed in proved once more who they are."""
+
+    TYPE: ClassVar[str] = "reeve.session.proved.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "step_up"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"session_id": _ID, "user_id": _ID}
+
+    session_id: str
+    user_id: str
+
+
 class SessionEnded(MessageData):
-    """A session ended before its time; its tokens work nowhere any more."""
+    """A session ended; its tokens work nowhere any more."""
 
     TYPE: ClassVar[str] = "reeve.session.ended.v1"
     SOURCE: ClassVar[str] = "/reeve/gateway"
@@ -96,7 +120,7 @@ class SessionEnded(MessageData):
 
     session_id: str
     user_id: str
-    reason: Literal["signed_out", "refresh_token_reused", "revoked"]
+    reason: Literal["signed_out", "refresh_token_reused", "revoked", "password_changed", "idle", "expired"]
     action: Literal["sign_out", "end_session"]
 
 

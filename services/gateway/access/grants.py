@@ -67,6 +67,11 @@ def may_change_role(grantor: Grantor, grantee: Grantee, role: str, *, active_sup
     return None
 
 
+def may_end_sessions(grantor: Grantor, role: str) -> Refusal | None:
+    """Why `grantor` may not end the sessions of somebody with `role`; None when they may."""
+    return None if may_grant(grantor, permissions_of(role)) else Refusal.INSUFFICIENT_ROLE
+
+
 def permission_required(permission: str, actor: Actor) -> Forbidden:
     """The exact refusal of whoever lacks a permission."""
     level = ANY_ADMIN if permission == ANY_ADMIN else privileges_for(permission)

@@ -6,6 +6,7 @@ that it refuses: `action`, `target`, `permission`, `origin`, `caller` (once know
 `response_headers`. A lookup that fails is 500 `permission_check_failed`, and nothing is granted.
 """
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from typing import Any
@@ -35,6 +36,8 @@ from services.gateway.access.permissions import PERMISSIONS
 from services.gateway.access.sessions import ANONYMOUS, AccessControl
 from services.gateway.access.tokens import invalid_token
 
+FRESH_SECONDS = 300
+"""How long ago a proof of who calls may be for what is dangerous."""
 PROBES = frozenset({"/healthz", "/readyz"})
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -91,9 +94,27 @@ class Protected(Guard, SecurityBase):
     model = HTTPBearer(bearerFormat="JWT")
     scheme_name = "bearer"
 
-    def __init__(self, *, action: str, target: str | None, permission: str | None, is_limited: bool) -> None:
+    def __init__(
+        self,
+        *,
+        action: str,
+        target: str | None,
+        permission: str | None,
+        is_limited: bool = True,
+        is_proof: bool = False,
+        owner: str | None = None,
+        clients_need: str | None = None,
+        fresh_seconds: int | None = None,
+    ) -> None:
         super().__init__(action=action, target=target, permission=permission)
+        for one in (permission, clients_need):
+            if one is not None and one not in PERMISSIONS:
+                raise ValueError(f"no such permission: {one}")
+        self.clients_need = clients_need
         self._is_limited = is_limited
+        self._is_proof = is_proof
+        self._owner = owner
+        self._fresh_seconds = fresh_seconds
 
     async def _admit(self, access: AccessControl, scope: Scope, state: dict[str, Any]) -> Caller:
         address, user_agent, token = read_headers(scope, trusted=access.rules.trusted_proxies)
@@ -120,18 +141,27 @@ class Protected(Guard, SecurityBase):
         caller = _caller(actor, origin, state)
         state["origin"] = origin
         state["caller"] = caller
-        if self._is_limited:
+        if self._is_proof:
+            state["response_headers"] = (await access.limits.login.take(f"proof:{actor.id}")).headers
+        elif self._is_limited:
             state["response_headers"] = (await access.limits.caller.take(f"{actor.type}:{actor.id}")).headers
         _check_address(rules, address, admin=actor.type is ActorType.ADMIN)
-        self._check(actor)
+        self._check(actor, scope)
+        if self._fresh_seconds is not None:
+            _check_fresh(access, _bearer(token), self._fresh_seconds)
         return caller
 
-    def _check(self, actor: Actor) -> None:
+    def _check(self, actor: Actor, scope: Scope) -> None:
         if self.permission is None:
-            if actor.type is not ActorType.ADMIN:
-                raise permission_required(ANY_ADMIN, actor)
-        elif not actor.may(self.permission):
+            if actor.type is not ActorType.ADMIN and not (self.clients_need and actor.may(self.clients_need)):
+                raise permission_required(self.clients_need or ANY_ADMIN, actor)
+        elif not actor.may(self.permission) and not self._is_own(actor, scope):
             raise permission_required(self.permission, actor)
+
+    def _is_own(self, actor: Actor, scope: Scope) -> bool:
+        """Whether the path names the administrator who asks."""
+        named = scope["path_params"].get(self._owner) if self._owner is not None else None
+        return actor.type is ActorType.ADMIN and isinstance(named, str) and named.lower() == actor.id
 
 
 class Public(Guard):
@@ -157,22 +187,48 @@ class Public(Guard):
         return _caller(ANONYMOUS, origin, state)
 
 
-def requires(permission: str, *, action: str, target: str | None = None, limited: bool = True) -> Guard:
+def requires(
+    permission: str,
+    *,
+    action: str,
+    target: str | None = None,
+    limited: bool = True,
+    fresh_seconds: int | None = None,
+) -> Guard:
     """For whoever holds `permission`. `action` is what the audit log calls the request, `target` its subject,
-    filled from the path (`setting/{key}`). `limited=False` is for routes outside the callers' limit."""
-    if permission not in PERMISSIONS:
-        raise ValueError(f"no such permission: {permission}")
-    return Protected(action=action, target=target, permission=permission, is_limited=limited)
+    filled from the path (`setting/{key}`). `limited=False` is for routes outside the callers' limit; `fresh_seconds`
+    is how long ago the caller may have proved who they are, for what is dangerous."""
+    return Protected(
+        action=action, target=target, permission=permission, is_limited=limited, fresh_seconds=fresh_seconds
+    )
 
 
-def any_admin(*, action: str, target: str | None = None) -> Guard:
-    """For every administrator, whatever their role; not for clients."""
-    return Protected(action=action, target=target, permission=None, is_limited=True)
+def requires_unless_own(permission: str, *, action: str, target: str, owner: str) -> Guard:
+    """For whoever holds `permission`, and for the administrator whom the member `owner` of the path names."""
+    return Protected(action=action, target=target, permission=permission, owner=owner)
+
+
+def any_admin(*, action: str, target: str | None = None, clients_need: str | None = None, login: bool = False) -> Guard:
+    """For every administrator, whatever their role; for clients only where `clients_need` names what they must hold.
+
+    `login` puts the route under the sign-in limit, counted per account: it takes a password.
+    """
+    return Protected(action=action, target=target, permission=None, clients_need=clients_need, is_proof=login)
 
 
 def public(*, action: str, target: str | None = None, login: bool = False, admins: bool = False) -> Guard:
     """For everybody; `login` puts the route under the sign-in limit, `admins` under the addresses of administrators."""
     return Public(action=action, target=target, is_login=login, is_for_admins=admins)
+
+
+def demand_fresh(request: Request, *, seconds: int = FRESH_SECONDS) -> None:
+    """Raise 401 `step_up_required` unless who calls proved who they are at most `seconds` ago.
+
+    For routes where only what the body says is dangerous; otherwise it is an option of the guard.
+    """
+    access: AccessControl = request.app.state.access
+    _, _, token = read_headers(request.scope, trusted=())
+    _check_fresh(access, _bearer(token), seconds)
 
 
 class GuardedRoute(StrictRoute):
@@ -228,6 +284,18 @@ def _applications(app: Starlette) -> Iterator[Starlette]:
         mount = _mounted(context)
         if mount is not None and isinstance(mount._base_app, Starlette):
             yield from _applications(mount._base_app)
+
+
+def _check_fresh(access: AccessControl, token: str, seconds: int) -> None:
+    proved_at = access.proved_at(token)
+    if proved_at is None or proved_at + seconds < time.time():
+        # RFC 9470, 3: the client asks for a newer proof and repeats the request.
+        raise Unauthenticated(
+            f"this needs a proof of who you are that is at most {seconds} seconds old: see POST /auth/step-up",
+            code="step_up_required",
+            challenge=f'Bearer error="insufficient_user_authentication", max_age={seconds}',
+            max_age=seconds,
+        )
 
 
 def _caller(actor: Actor, origin: Origin, state: dict[str, Any]) -> Caller:

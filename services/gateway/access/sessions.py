@@ -4,12 +4,13 @@ An actor is looked up once and kept for at most five seconds; whatever ends a se
 right evicts it at once, here directly and on other gateways by the event that says so.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Counter
 
 from libs.common.database.engine import Database
+from libs.common.errors import Unauthenticated
 from libs.common.events import users
 from libs.common.events.envelope import Event
 from libs.common.events.sign_in import IpRulesChanged
@@ -19,13 +20,12 @@ from services.gateway.access import store
 from services.gateway.access.addresses import Network
 from services.gateway.access.cache import ShortCache
 from services.gateway.access.ip_rules import IpRules
+from services.gateway.access.lifetimes import CACHE_SECONDS, Lifetimes
 from services.gateway.access.limits import Limits, new_limits
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import level_of, permissions_of
 from services.gateway.access.tokens import Claims, Tokens, invalid_token
 from services.gateway.access.windows import MovingWindows
-
-CACHE_SECONDS = 5.0
 
 _LOOKUPS = Counter(
     "reeve_permission_cache", "Lookups of who a token stands for, by where the answer came from.", ("result",)
@@ -44,7 +44,7 @@ class Rules:
     """What is configured about access."""
 
     cursor_secret: bytes
-    session_seconds: int = 3600
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
     trusted_proxies: tuple[Network, ...] = ()
 
 
@@ -60,7 +60,7 @@ class AccessControl:
         self.passwords = passwords
         self.rules = rules
         self.cursors = CursorKey(rules.cursor_secret)
-        self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=CACHE_SECONDS)
+        self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=rules.lifetimes.cache_seconds)
         self._clients: ShortCache[frozenset[str]] = ShortCache(ttl_seconds=CACHE_SECONDS)
         self._ip_rules: ShortCache[IpRules] = ShortCache(ttl_seconds=CACHE_SECONDS)
 
@@ -81,6 +81,17 @@ class AccessControl:
     def forget_ip_rules(self) -> None:
         """Look the rules about addresses up again."""
         self._ip_rules.evict()
+
+    def proved_at(self, token: str) -> int | None:
+        """When the bearer of a token of ours proved who they are, in seconds since 1970; None for any other token.
+
+        For an administrator this is the `auth_time` of the token, for a client its issue: that took its secret.
+        """
+        try:
+            claims = self.tokens.verify(token)
+        except Unauthenticated:
+            return None
+        return claims.auth_time if claims.sid is not None else claims.iat
 
     def evict(self, *, session_id: str | None = None, user_id: str | None = None, client_id: str | None = None) -> None:
         """Forget what is known about a session, a user or a client; without any of them, everything."""
@@ -124,11 +135,11 @@ class AccessControl:
 
     async def _look_up_admin(self, session_id: str) -> Actor:
         async with self.database.reading() as session:
-            found = await store.find_live_session(session, session_id)
+            found = await store.find_live_session(session, session_id, lifetimes=self.rules.lifetimes)
             if found is None:
                 raise invalid_token("the session has ended")
             if not found.is_seen_lately:
-                await store.touch_session(session, session_id)
+                await store.touch_session(session, session_id, lifetimes=self.rules.lifetimes)
         return admin_actor(user_id=found.user_id, email=found.email, role=found.role, session_id=session_id)
 
     async def _look_up_ip_rules(self) -> IpRules:

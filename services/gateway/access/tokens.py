@@ -90,10 +90,20 @@ class Tokens:
         self._most_remembered = most_remembered
 
     def for_session(
-        self, *, user_id: str, session_id: str, scope: str, signed_in_at: int, session_ends_at: int
+        self,
+        *,
+        user_id: str,
+        session_id: str,
+        scope: str,
+        signed_in_at: int,
+        session_ends_at: int,
+        idle_seconds: int = LIFETIME_SECONDS,
     ) -> IssuedToken:
-        """A token for an administrator's session; it never outlives the session."""
-        seconds = min(LIFETIME_SECONDS, session_ends_at - int(self._clock()))
+        """A token for an administrator's session; it never outlives the session, nor one that nobody uses again.
+
+        `signed_in_at` is when its owner last proved who they are (`auth_time`).
+        """
+        seconds = min(LIFETIME_SECONDS, idle_seconds, session_ends_at - int(self._clock()))
         return self._issue(
             {"sub": user_id, "user_id": user_id, "sid": session_id, "scope": scope, "auth_time": signed_in_at}, seconds
         )

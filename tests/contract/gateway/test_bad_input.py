@@ -24,6 +24,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/auth/login"): {"email": "nobody@example.com", "password": "not the password"},
     ("POST", f"{ADMIN}/auth/refresh"): {"refresh_token": "not a token"},
     ("POST", f"{ADMIN}/auth/mfa/totp/confirm"): {"otp": "123456"},
+    ("PUT", f"{ADMIN}/auth/password"): {"old_password": "x", "new_password": "a longer one"},
+    ("POST", f"{ADMIN}/auth/step-up"): {"password": "x"},
     ("POST", f"{ADMIN}/users"): {"email": "made@example.com", "name": "Made", "role": "viewer"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
     ("PUT", f"{ADMIN}/security/ip-rules"): {"allow": [], "deny": []},

@@ -7,10 +7,12 @@ from typing import Literal
 
 from libs.common.database import outbox
 from libs.common.database.engine import Session
-from libs.common.events.users import SessionEnded, SessionRefreshed, SessionStarted, SignInFailed
+from libs.common.events.users import PasswordChanged, SessionProved, SessionRefreshed, SessionStarted, SignInFailed
 from libs.common.identity import Caller
 from libs.common.ids import new_id
+from services.gateway.access.endings import end_session, end_sessions_of
 from services.gateway.access.events import event_of
+from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.sessions import admin_actor
 from services.gateway.features.attempts import commands as attempts
 from services.gateway.features.auth import store
@@ -33,7 +35,7 @@ async def sign_in(
         if proof == "missing":
             return "otp_required"
         if proof != "wrong":
-            started = await _start_session(session, caller, user, seconds=seconds, hash_anew=checked.new_password_hash)
+            started = await _start_session(session, caller, user, checked, seconds=seconds)
             if started is not None:
                 await attempts.forgive(session, email=checked.email, address=caller.origin.ip_address)
                 return started
@@ -46,20 +48,22 @@ async def sign_in(
 
 
 async def _start_session(
-    session: Session, caller: Caller, user: User, *, seconds: int, hash_anew: str | None
+    session: Session, caller: Caller, user: User, checked: Checked, *, seconds: int
 ) -> StartedSession | None:
-    """A session for a user who proved who they are; None when their account was switched off meanwhile."""
+    """A session for a user who proved who they are; None when their account was switched off, or their password
+    changed, meanwhile."""
     stored = await store.append_session(
         session,
         new_id(),
         user_id=user.id,
+        proved_hash=checked.proved_hash,
         ip_address=caller.origin.ip_address,
         user_agent=caller.origin.user_agent,
         seconds=seconds,
     )
     if stored is None:
         return None
-    await store.note_sign_in(session, user.id, password_hash=hash_anew)
+    await store.note_sign_in(session, user.id, password_hash=checked.new_password_hash)
     await store.purge_refresh_tokens(session)
     started = await _with_refresh_token(session, stored)
     signed_in = _as(caller, user, session_id=stored.id)
@@ -81,10 +85,12 @@ async def sign_out(session: Session, caller: Caller) -> bool:
     """End the caller's own session; False when it had ended already, which leaves no event."""
     session_id = caller.actor.session_id
     assert session_id is not None
-    return await _end(session, caller, session_id, reason="signed_out", action="sign_out")
+    return await end_session(session, caller, session_id, reason="signed_out")
 
 
-async def refresh_session(session: Session, caller: Caller, token: str) -> StartedSession | ReusedToken | None:
+async def refresh_session(
+    session: Session, caller: Caller, token: str, *, lifetimes: Lifetimes
+) -> StartedSession | ReusedToken | None:
     """Exchange a refresh token for the next one; None when it is unknown or its session has ended.
 
     A token that was used before means that somebody has a copy: the whole session ends (RFC 9700, 4.14.2).
@@ -94,15 +100,46 @@ async def refresh_session(session: Session, caller: Caller, token: str) -> Start
         return None
     session_id, is_first_use = used
     if not is_first_use:
-        await _end(session, caller, session_id, reason="refresh_token_reused", action="end_session")
+        await end_session(session, caller, session_id, reason="refresh_token_reused")
         return ReusedToken(session_id=session_id)
-    stored = await store.find_live(session, session_id)
+    stored = await store.use_session(session, session_id, lifetimes=lifetimes)
     if stored is None:
         return None
     started = await _with_refresh_token(session, stored)
     data = SessionRefreshed(session_id=stored.id, user_id=stored.user_id)
     await outbox.emit(session, event_of(caller, data, subject=f"session/{stored.id}"))
     return started
+
+
+async def change_password(session: Session, caller: Caller, *, old_hash: str, new_hash: str) -> bool:
+    """Give the caller another password and end their other sessions; False when it was changed meanwhile."""
+    user_id = caller.actor.id
+    if not await store.replace_password_hash(session, user_id, old=old_hash, new=new_hash):
+        return False
+    spared = caller.actor.session_id
+    ended = await end_sessions_of(session, caller, user_id, reason="password_changed", spared=spared)
+    data = PasswordChanged(user_id=user_id, sessions_ended=len(ended))
+    await outbox.emit(session, event_of(caller, data, subject=f"user/{user_id}", severity="warning"))
+    return True
+
+
+async def step_up(
+    session: Session, caller: Caller, factors: SecondFactors, *, proved_hash: str, otp: str | None
+) -> StoredSession | OtpRequired | Literal["wrong_code"] | None:
+    """Note the caller's fresh proof in their session; None when session or password hold no longer."""
+    assert caller.actor.session_id is not None
+    match await factors.prove(session, caller, user_id=caller.actor.id, code=otp):
+        case "missing":
+            return "otp_required"
+        case "wrong":
+            return "wrong_code"
+        case _:
+            pass
+    stored = await store.note_proof(session, caller.actor.session_id, proved_hash=proved_hash)
+    if stored is not None:
+        data = SessionProved(session_id=stored.id, user_id=stored.user_id)
+        await outbox.emit(session, event_of(caller, data, subject=f"session/{stored.id}"))
+    return stored
 
 
 def token_hash(token: str) -> bytes:
@@ -116,27 +153,10 @@ async def _with_refresh_token(session: Session, stored: StoredSession) -> Starte
     return StartedSession(
         id=stored.id,
         user_id=stored.user_id,
-        login_at=stored.login_at,
+        proved_at=stored.proved_at,
         expires_at=stored.expires_at,
         refresh_token=token,
     )
-
-
-async def _end(
-    session: Session,
-    caller: Caller,
-    session_id: str,
-    *,
-    reason: Literal["signed_out", "refresh_token_reused"],
-    action: Literal["sign_out", "end_session"],
-) -> bool:
-    user_id = await store.end_session(session, session_id, reason=reason)
-    if user_id is None:
-        return False
-    data = SessionEnded(session_id=session_id, user_id=user_id, reason=reason, action=action)
-    severity = "error" if reason == "refresh_token_reused" else None
-    await outbox.emit(session, event_of(caller, data, subject=f"session/{session_id}", severity=severity))
-    return True
 
 
 def _as(caller: Caller, user: User, *, session_id: str) -> Caller:

@@ -18,6 +18,7 @@ class Checked:
     email: str
     user: User | None
     failure: FailureReason | None
+    proved_hash: str | None = None
     new_password_hash: str | None = None
 
 
@@ -46,7 +47,8 @@ class StartedSession:
 
     id: str
     user_id: str
-    login_at: datetime
+    proved_at: datetime
+    """When its owner last proved who they are."""
     expires_at: datetime
     refresh_token: str
 

@@ -3,17 +3,26 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
+from pydantic import SecretStr
 
 from libs.common.errors import Unauthenticated
 from libs.common.identity import Caller
 from services.gateway.access.guard import GuardedRoute, any_admin, public
 from services.gateway.access.permissions import level_of
 from services.gateway.access.sessions import AccessControl
-from services.gateway.access.tokens import invalid_token
+from services.gateway.access.tokens import IssuedToken, invalid_token
 from services.gateway.features.attempts import commands as attempts
-from services.gateway.features.auth import commands
+from services.gateway.features.auth import commands, store
 from services.gateway.features.auth.models import Account, Checked, ReusedToken, StartedSession, sign_in_failure
-from services.gateway.features.auth.schemas import RefreshRequest, SignInRequest, TokensResponse
+from services.gateway.features.auth.schemas import (
+    ChangePasswordRequest,
+    RefreshRequest,
+    SignInRequest,
+    StepUpRequest,
+    StepUpResponse,
+    TokensResponse,
+)
+from services.gateway.features.auth.store import StoredSession
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.users import store as users_store
 from services.gateway.features.users.models import User
@@ -24,6 +33,8 @@ router = APIRouter(prefix="/auth", tags=["auth"], route_class=GuardedRoute)
 MaySignIn = Annotated[Caller, Depends(public(action="sign_in", login=True, admins=True))]
 MayRefresh = Annotated[Caller, Depends(public(action="refresh_session", login=True, admins=True))]
 MaySignOut = Annotated[Caller, Depends(any_admin(action="sign_out"))]
+MayChangePassword = Annotated[Caller, Depends(any_admin(action="change_password", login=True))]
+MayStepUp = Annotated[Caller, Depends(any_admin(action="step_up", login=True))]
 MayViewSelf = Annotated[Caller, Depends(any_admin(action="view_self"))]
 
 
@@ -35,10 +46,10 @@ async def sign_in(request: Request, caller: MaySignIn, body: SignInRequest) -> T
     checked = await _check(access, body, address=caller.origin.ip_address)
     async with access.database.transaction() as session:
         answer = await commands.sign_in(
-            session, caller, checked, factors, otp=body.otp, seconds=access.rules.session_seconds
+            session, caller, checked, factors, otp=body.otp, seconds=access.rules.lifetimes.absolute_seconds
         )
     if answer == "otp_required":
-        raise Unauthenticated("the second factor's code is needed as well: `otp`", code="otp_required")
+        raise _otp_required()
     request.state.recorded = True
     if not isinstance(answer, StartedSession) or checked.user is None:
         raise Unauthenticated("e-mail address or password is wrong", code="invalid_credentials")
@@ -50,7 +61,9 @@ async def refresh_session(request: Request, caller: MayRefresh, body: RefreshReq
     """New tokens for a session that still holds. Each refresh token works once; using one twice ends the session."""
     access: AccessControl = request.app.state.access
     async with access.database.transaction() as session:
-        refreshed = await commands.refresh_session(session, caller, body.refresh_token.get_secret_value())
+        refreshed = await commands.refresh_session(
+            session, caller, body.refresh_token.get_secret_value(), lifetimes=access.rules.lifetimes
+        )
         user = await users_store.get(session, refreshed.user_id) if isinstance(refreshed, StartedSession) else None
     match refreshed:
         case StartedSession() if user is not None:
@@ -78,6 +91,40 @@ async def sign_out(request: Request, caller: MaySignOut) -> Response:
     return Response(status_code=204)
 
 
+@router.put("/password", status_code=204)
+async def change_password(request: Request, caller: MayChangePassword, body: ChangePasswordRequest) -> Response:
+    """Another password for oneself. All one's other sessions end."""
+    access: AccessControl = request.app.state.access
+    old_hash = await _proved(access, caller, body.old_password)
+    new_hash = await access.passwords.hash(body.new_password.get_secret_value())
+    async with access.database.transaction() as session:
+        is_changed = await commands.change_password(session, caller, old_hash=old_hash, new_hash=new_hash)
+    if not is_changed:
+        raise _wrong_password()
+    request.state.recorded = True
+    access.evict(user_id=caller.actor.id)
+    return Response(status_code=204)
+
+
+@router.post("/step-up")
+async def step_up(request: Request, caller: MayStepUp, body: StepUpRequest) -> StepUpResponse:
+    """Prove once more who one is. The new token, and those of later refreshes, open what needs a fresh proof."""
+    access: AccessControl = request.app.state.access
+    proved_hash = await _proved(access, caller, body.password)
+    factors: SecondFactors = request.app.state.factors
+    async with access.database.transaction() as session:
+        stored = await commands.step_up(session, caller, factors, proved_hash=proved_hash, otp=body.otp)
+    if stored == "otp_required":
+        raise _otp_required()
+    if stored == "wrong_code":
+        raise _wrong_password()
+    if stored is None:
+        raise invalid_token("the session has ended")
+    request.state.recorded = True
+    token = _access_token(access, stored, role=caller.actor.role)
+    return StepUpResponse(access_token=token.text, expires_in=token.expires_in)
+
+
 @router.get("/me")
 async def view_self(request: Request, caller: MayViewSelf) -> AdminResponse:
     """The administrator who asks, with role, level and permissions."""
@@ -97,17 +144,39 @@ async def _check(access: AccessControl, body: SignInRequest, *, address: str | N
     account = Account(is_active=user.is_active, has_password=kept is not None) if user is not None else None
     failure = sign_in_failure(account, password_is_right=is_right)
     outdated = failure is None and kept is not None and access.passwords.is_outdated(kept)
-    return Checked(email, user, failure, await access.passwords.hash(password) if outdated else None)
+    return Checked(email, user, failure, kept, await access.passwords.hash(password) if outdated else None)
+
+
+async def _proved(access: AccessControl, caller: Caller, password: SecretStr) -> str:
+    """The hash that the caller's own password was checked against. Raises 401 `invalid_credentials`."""
+    async with access.database.reading() as session:
+        kept = await store.find_password_hash(session, caller.actor.id)
+    if not await access.passwords.check(password.get_secret_value(), kept) or kept is None:
+        raise _wrong_password()
+    return kept
+
+
+def _wrong_password() -> Unauthenticated:
+    return Unauthenticated("the password, or the code, is wrong", code="invalid_credentials")
+
+
+def _otp_required() -> Unauthenticated:
+    return Unauthenticated("the second factor's code is needed as well: `otp`", code="otp_required")
+
+
+def _access_token(access: AccessControl, session: StartedSession | StoredSession, *, role: str | None) -> IssuedToken:
+    return access.tokens.for_session(
+        user_id=session.user_id,
+        session_id=session.id,
+        scope=level_of(role).value,
+        signed_in_at=int(session.proved_at.timestamp()),
+        session_ends_at=int(session.expires_at.timestamp()),
+        idle_seconds=access.rules.lifetimes.idle_seconds,
+    )
 
 
 def _tokens(access: AccessControl, started: StartedSession, user: User) -> TokensResponse:
-    token = access.tokens.for_session(
-        user_id=user.id,
-        session_id=started.id,
-        scope=level_of(user.role).value,
-        signed_in_at=int(started.login_at.timestamp()),
-        session_ends_at=int(started.expires_at.timestamp()),
-    )
+    token = _access_token(access, started, role=user.role)
     return TokensResponse(
         access_token=token.text,
         expires_in=token.expires_in,

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from services.gateway.features.users.models import MOST_PASSWORD
+from services.gateway.features.users.models import MOST_PASSWORD, NewPassword
 from services.gateway.features.users.schemas import AdminResponse
 
 Otp = Annotated[str, Field(min_length=1, max_length=32)]
@@ -26,6 +26,32 @@ class RefreshRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     refresh_token: Annotated[SecretStr, Field(min_length=1, max_length=256)]
+
+
+class ChangePasswordRequest(BaseModel):
+    """The password that holds now, and the one that shall hold from now on."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    old_password: Annotated[SecretStr, Field(min_length=1, max_length=MOST_PASSWORD)]
+    new_password: NewPassword
+
+
+class StepUpRequest(BaseModel):
+    """A fresh proof of who asks. `otp` is asked for once a second factor is enrolled."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    password: Annotated[SecretStr, Field(min_length=1, max_length=MOST_PASSWORD)]
+    otp: Otp | None = None
+
+
+class StepUpResponse(BaseModel):
+    """A new access token of the same session, whose `auth_time` is now."""
+
+    access_token: str
+    token_type: Literal["bearer"] = "bearer"  # noqa: S105 - OAuth's word for how the token is used
+    expires_in: int
 
 
 class TokensResponse(BaseModel):

@@ -6,8 +6,11 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, insert, select, update
 
 from libs.common.database.engine import Session
+from services.gateway.access.lifetimes import Lifetimes
+from services.gateway.access.store import holds_now
 from services.gateway.tables import refresh_tokens, sessions, users
 
+_STORED = (sessions.c.id, sessions.c.user_id, sessions.c.login_at, sessions.c.proved_at, sessions.c.expires_at)
 MOST_PURGED = 100
 KEPT_AFTER_EXPIRY = timedelta(days=1)
 
@@ -19,18 +22,24 @@ class StoredSession:
     id: str
     user_id: str
     login_at: datetime
+    proved_at: datetime
     expires_at: datetime
 
 
 async def append_session(
-    session: Session, session_id: str, *, user_id: str, ip_address: str | None, user_agent: str | None, seconds: int
+    session: Session,
+    session_id: str,
+    *,
+    user_id: str,
+    proved_hash: str | None,
+    ip_address: str | None,
+    user_agent: str | None,
+    seconds: int,
 ) -> StoredSession | None:
-    """Start a session of `seconds` for a user who may act now; None when they may not any more."""
-    may_act = (
-        await session.execute(
-            select(users.c.id).where(users.c.id == user_id, users.c.is_active).with_for_update(read=True)
-        )
-    ).one_or_none()
+    """Start a session of `seconds` for a user who may act now; None when they may not any more, or when the hash
+    that their password was checked against is theirs no longer."""
+    acting = select(users.c.id).where(users.c.id == user_id, users.c.is_active).with_for_update(read=True)
+    may_act = (await session.execute(acting.where(users.c.password_hash == proved_hash))).one_or_none()
     if may_act is None:
         return None
     added = (
@@ -39,7 +48,7 @@ async def append_session(
             id=session_id, user_id=user_id, ip_address=ip_address, user_agent=user_agent,
             expires_at=func.now() + timedelta(seconds=seconds),
         )
-        .returning(sessions.c.id, sessions.c.user_id, sessions.c.login_at, sessions.c.expires_at)
+        .returning(*_STORED)
     )  # fmt: skip
     return StoredSession(**(await session.execute(added)).one()._mapping)
 
@@ -50,6 +59,40 @@ async def note_sign_in(session: Session, user_id: str, *, password_hash: str | N
     if password_hash is not None:
         values["password_hash"] = password_hash
     await session.execute(update(users).where(users.c.id == user_id).values(**values))
+
+
+async def find_password_hash(session: Session, user_id: str) -> str | None:
+    """The hash of a user's password; None where there is none."""
+    found = select(users.c.password_hash).where(users.c.id == user_id, users.c.is_active)
+    return (await session.execute(found)).scalar_one_or_none()
+
+
+async def replace_password_hash(session: Session, user_id: str, *, old: str, new: str) -> bool:
+    """Give a user another password; False when it was changed meanwhile."""
+    changed = (
+        update(users)
+        .where(users.c.id == user_id, users.c.is_active, users.c.password_hash == old)
+        .values(password_hash=new, updated_at=func.now())
+        .returning(users.c.id)
+    )
+    return (await session.execute(changed)).one_or_none() is not None
+
+
+async def note_proof(session: Session, session_id: str, *, proved_hash: str) -> StoredSession | None:
+    """Note that a session's owner proved who they are, by a password of this hash; None when either holds no longer."""
+    still_theirs = (
+        select(users.c.id)
+        .where(users.c.id == sessions.c.user_id, users.c.is_active, users.c.password_hash == proved_hash)
+        .exists()
+    )
+    noted = (
+        update(sessions)
+        .where(sessions.c.id == session_id, sessions.c.is_active, sessions.c.expires_at > func.now(), still_theirs)
+        .values(proved_at=func.now(), last_seen_at=func.now())
+        .returning(*_STORED)
+    )
+    row = (await session.execute(noted)).one_or_none()
+    return StoredSession(**row._mapping) if row is not None else None
 
 
 async def append_refresh_token(session: Session, token_hash: bytes, *, of: StoredSession) -> None:
@@ -75,28 +118,20 @@ async def use_refresh_token(session: Session, token_hash: bytes) -> tuple[str, b
     return (again.session_id, False) if again is not None else None
 
 
-async def find_live(session: Session, session_id: str) -> StoredSession | None:
-    """A session that holds now, of a user who may act; locked against ending until this transaction does."""
-    found = (
-        select(sessions.c.id, sessions.c.user_id, sessions.c.login_at, sessions.c.expires_at)
-        .join(users, users.c.id == sessions.c.user_id)
-        .where(sessions.c.id == session_id, sessions.c.is_active, sessions.c.expires_at > func.now(), users.c.is_active)
-        .with_for_update(read=True)
-    )
-    row = (await session.execute(found)).one_or_none()
-    return StoredSession(**row._mapping) if row is not None else None
+async def use_session(session: Session, session_id: str, *, lifetimes: Lifetimes) -> StoredSession | None:
+    """Note the use of a session that holds now and whose user may act; None for any other.
 
-
-async def end_session(session: Session, session_id: str, *, reason: str) -> str | None:
-    """End a session: its user, or None when it had ended already."""
-    ended = (
+    It is locked against ending until this transaction does.
+    """
+    may_act = select(users.c.id).where(users.c.id == sessions.c.user_id, users.c.is_active).exists()
+    used = (
         update(sessions)
-        .where(sessions.c.id == session_id, sessions.c.is_active)
-        .values(is_active=False, logout_at=func.now(), end_reason=reason)
-        .returning(sessions.c.user_id)
+        .where(sessions.c.id == session_id, holds_now(lifetimes), may_act)
+        .values(last_seen_at=func.now())
+        .returning(*_STORED)
     )
-    row = (await session.execute(ended)).one_or_none()
-    return row.user_id if row is not None else None
+    row = (await session.execute(used)).one_or_none()
+    return StoredSession(**row._mapping) if row is not None else None
 
 
 async def purge_refresh_tokens(session: Session) -> None:

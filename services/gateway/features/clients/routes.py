@@ -11,7 +11,7 @@ from libs.common.identity import Caller
 from libs.common.ids import new_id
 from libs.common.web.paging import Paging, counted, decode_cursor, encode_cursor
 from services.gateway.access import passwords
-from services.gateway.access.guard import requires
+from services.gateway.access.guard import FRESH_SECONDS, requires
 from services.gateway.access.sessions import AccessControl
 from services.gateway.features.clients import commands, store
 from services.gateway.features.clients.models import Registration
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/clients", tags=["clients"], route_class=AdminRoute)
 
 MayList = Annotated[Caller, Depends(requires("roles:write", action="list_clients"))]
 MayRead = Annotated[Caller, Depends(requires("roles:write", action="view_client", target="client/{id}"))]
-MayRegister = Annotated[Caller, Depends(requires("roles:write", action="register_client"))]
+MayRegister = Annotated[Caller, Depends(requires("roles:write", action="register_client", fresh_seconds=FRESH_SECONDS))]
 MayDelete = Annotated[Caller, Depends(requires("roles:write", action="delete_client", target="client/{id}"))]
 
 

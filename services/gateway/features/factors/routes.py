@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common.identity import Caller
-from services.gateway.access.guard import GuardedRoute, any_admin
+from services.gateway.access.guard import GuardedRoute, any_admin, demand_fresh
 from services.gateway.access.sessions import AccessControl
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.schemas import ConfirmRequest, EnrolmentResponse, RecoveryCodesResponse
@@ -20,7 +20,8 @@ MayRemove = Annotated[Caller, Depends(any_admin(action="remove_second_factor"))]
 
 @router.post("")
 async def begin_second_factor(request: Request, caller: MayBegin) -> EnrolmentResponse:
-    """A new secret for an authenticator application. It counts once it is confirmed; beginning again replaces it."""
+    """A new secret for an authenticator application. It counts once it is confirmed; beginning again replaces it. Needs a fresh proof."""
+    demand_fresh(request)
     access: AccessControl = request.app.state.access
     factors: SecondFactors = request.app.state.factors
     async with access.database.transaction() as session:
@@ -41,7 +42,8 @@ async def confirm_second_factor(request: Request, caller: MayConfirm, body: Conf
 
 @router.delete("", status_code=204)
 async def remove_second_factor(request: Request, caller: MayRemove) -> Response:
-    """Signing in asks for no code any more; the recovery codes are gone as well."""
+    """Signing in asks for no code any more; the recovery codes are gone as well. Needs a fresh proof."""
+    demand_fresh(request)
     access: AccessControl = request.app.state.access
     factors: SecondFactors = request.app.state.factors
     async with access.database.transaction() as session:

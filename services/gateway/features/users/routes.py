@@ -5,10 +5,10 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response
 
-from libs.common.identity import Caller
+from libs.common.identity import Caller, Level
 from libs.common.web.paging import Paging, counted, decode_cursor, encode_cursor
-from services.gateway.access.guard import requires
-from services.gateway.access.permissions import Role
+from services.gateway.access.guard import demand_fresh, requires
+from services.gateway.access.permissions import Role, level_of
 from services.gateway.access.sessions import AccessControl
 from services.gateway.features.preconditions import expected_version
 from services.gateway.features.route import AdminRoute
@@ -61,7 +61,12 @@ async def list_users(
 
 @router.post("", status_code=201)
 async def create_user(request: Request, response: Response, caller: MayCreate, body: CreateUserRequest) -> UserResponse:
-    """A new account with a role up to one's own. Without a password it waits for its activation."""
+    """A new account with a role up to one's own. Without a password it waits for its activation.
+
+    A role of the level `admin` needs a proof of who asks that is at most five minutes old (`/auth/step-up`).
+    """
+    if level_of(body.role) is Level.ADMIN:
+        demand_fresh(request)
     access: AccessControl = request.app.state.access
     password = body.password.get_secret_value() if body.password is not None else None
     password_hash = await access.passwords.hash(password) if password is not None else None
@@ -91,7 +96,12 @@ async def change_user_role(
     user_id: UUID,
     body: ChangeRoleRequest,
 ) -> UserResponse:
-    """Another role, up to one's own, for somebody else. It holds from their next request on. Honours `If-Match`."""
+    """Another role, up to one's own, for somebody else. It holds from their next request on. Honours `If-Match`.
+
+    A role of the level `admin` needs a proof of who asks that is at most five minutes old (`/auth/step-up`).
+    """
+    if level_of(body.role) is Level.ADMIN:
+        demand_fresh(request)
     access: AccessControl = request.app.state.access
     async with access.database.transaction() as session:
         user, is_changed = await commands.change_role(

@@ -18,6 +18,7 @@ from libs.common.identity import Caller
 from libs.common.web.app import create_app
 from services.gateway.access import guard
 from services.gateway.access.guard import GuardedRoute, public, requires
+from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.sessions import AccessControl, Rules, new_access
 from services.gateway.features.auth.routes import router as auth_router
@@ -28,6 +29,7 @@ from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.security.routes import router as security_router
+from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.users.commands import ensure_first_admin
 from services.gateway.features.users.routes import router as users_router
 
@@ -190,8 +192,15 @@ def new_door_access(database: Database, **rates: str) -> AccessControl:
         issuer=ISSUER,
         rate_limit=rates.get("rate_limit", GENEROUS),
         login_rate_limit=rates.get("login_rate_limit", GENEROUS),
-        rules=Rules(cursor_secret=b"c" * 32, session_seconds=int(rates.get("session_seconds", "3600"))),
+        rules=Rules(cursor_secret=b"c" * 32, lifetimes=_lifetimes(rates)),
         passwords=Passwords(CHEAPEST),
+    )
+
+
+def _lifetimes(rates: Mapping[str, str]) -> Lifetimes:
+    return Lifetimes(
+        idle_seconds=int(rates.get("idle_seconds", "3600")),
+        absolute_seconds=int(rates.get("absolute_seconds", "43200")),
     )
 
 
@@ -203,7 +212,9 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
         service="gateway", title="Reeve", version="0", checks={}, public=True, error_shapes={ERROR_PREFIX: oauth_shape}
     )
     app.state.factors = SecondFactors(b"f" * 32, issuer="Reeve")
-    for router in (auth_router, factors_router, users_router, clients_router, roles_router, security_router, samples):
+    for router in (
+        auth_router, factors_router, users_router, sessions_router, clients_router, roles_router, security_router, samples,
+    ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
     guard.install(app, access)

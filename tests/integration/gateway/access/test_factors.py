@@ -131,6 +131,18 @@ async def test_a_secret_moved_to_another_account_opens_nothing(door: Door) -> No
     assert answer.status_code == 401
 
 
+async def test_a_fresh_proof_takes_the_second_factor_too(door: Door) -> None:
+    secret, codes = await enrol(door)
+    token = (await sign_in(door, otp=codes[0])).json()["access_token"]
+    answers = [
+        await door.call("POST", "/auth/step-up", token=token, json={"password": PASSWORD, **otp})
+        for otp in ({}, {"otp": "000000"}, {"otp": pyotp.TOTP(secret).at(time.time() + 30)})
+    ]
+    errors = [one.json().get("detail", {}).get("error") for one in answers]
+    assert errors == ["otp_required", "invalid_credentials", None]
+    assert answers[2].status_code == 200
+
+
 async def test_with_the_key_lost_recovery_codes_still_let_in(door: Door) -> None:
     secret, codes = await enrol(door)
     door.app.state.factors = SecondFactors(b"another key, and just as long ...", issuer="Reeve")

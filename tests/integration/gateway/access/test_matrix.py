@@ -3,7 +3,7 @@
 import pytest
 from fastapi.routing import iter_route_contexts
 
-from services.gateway.access.guard import Guard, Public, guard_of
+from services.gateway.access.guard import Guard, Protected, Public, guard_of
 from services.gateway.access.permissions import holds, level_of, permissions_of
 from tests.integration.gateway.access.door import Door
 
@@ -19,10 +19,14 @@ def guarded_routes(door: Door) -> list[tuple[str, str, Guard]]:
         if guard is None:
             continue
         path = (context.path or "").replace("{name}", "viewer").replace("{key}", "theme")
-        for name in ("{user_id}", "{id}"):
+        for name in ("{user_id}", "{session_id}", "{id}"):
             path = path.replace(name, NOWHERE)
         found.extend((method, path, guard) for method in context.methods or ())
     return found
+
+
+def needed_by_clients(guard: Guard) -> str | None:
+    return guard.permission or (guard.clients_need if isinstance(guard, Protected) else None)
 
 
 async def test_there_are_routes_to_try(door: Door) -> None:
@@ -71,10 +75,12 @@ async def test_a_client_gets_in_by_its_scopes_and_nowhere_else(door: Door) -> No
         if isinstance(guard, Public):
             continue
         answer = await door.call(method, path, token=token, json={} if method in ("POST", "PUT") else None)
-        assert (answer.status_code != 403) == (guard.permission in ("users:read", "events:publish")), f"{method} {path}"
+        assert (answer.status_code != 403) == (needed_by_clients(guard) in ("users:read", "events:publish")), (
+            f"{method} {path}"
+        )
         if answer.status_code == 403:
             assert answer.json()["detail"]["user_permission"] == "none"
-            assert answer.json()["detail"]["required_permission"] == (guard.permission or "admin")
+            assert answer.json()["detail"]["required_permission"] == (needed_by_clients(guard) or "admin")
 
 
 @pytest.mark.parametrize(
