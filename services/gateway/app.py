@@ -34,6 +34,7 @@ from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.events.routes import admin_router as catalog_router
 from services.gateway.features.events.routes import router as events_router
 from services.gateway.features.idempotency.commands import IdempotencyKeys
+from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
@@ -161,7 +162,7 @@ def _routes() -> APIRouter:
     api = APIRouter(prefix="/api/v1")
     admin = APIRouter(prefix="/admin")
     for router in (
-        settings_router, audit_router, notifications_router, operations_router, auth_router, users_router, clients_router,
+        settings_router, audit_router, notifications_router, operations_router, auth_router, users_router, lifecycle_router, clients_router,
         roles_router, system_router, catalog_router, stream_router,
     ):  # fmt: skip
         admin.include_router(router)

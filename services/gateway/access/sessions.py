@@ -4,13 +4,14 @@ An actor is looked up once and kept for at most five seconds; whatever ends a se
 right evicts it at once, here directly and on other gateways by the event that says so.
 """
 
+import time
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Counter
 
 from libs.common.database.engine import Database
-from libs.common.events import users
+from libs.common.events import access, users
 from libs.common.events.envelope import Event
 from libs.common.identity import Actor, ActorType, Level
 from libs.common.web.paging import CursorKey
@@ -19,10 +20,23 @@ from services.gateway.access.addresses import Network
 from services.gateway.access.cache import ShortCache
 from services.gateway.access.limits import Limits, new_limits
 from services.gateway.access.passwords import Passwords
-from services.gateway.access.permissions import level_of, permissions_of
+from services.gateway.access.permissions import Rights
 from services.gateway.access.tokens import Claims, Tokens, invalid_token
 
 CACHE_SECONDS = 5.0
+
+OF_A_USER = frozenset(
+    {
+        users.UserUpdated.TYPE,
+        users.UserRoleChanged.TYPE,
+        users.UserStatusChanged.TYPE,
+        users.UserDeleted.TYPE,
+        users.UserErased.TYPE,
+        access.AccessGranted.TYPE,
+        access.AccessEnded.TYPE,
+    }
+)
+"""The types that change who one user is or what they may do."""
 
 _LOOKUPS = Counter(
     "reeve_permission_cache", "Lookups of who a token stands for, by where the answer came from.", ("result",)
@@ -57,7 +71,7 @@ class AccessControl:
         self.passwords = passwords
         self.rules = rules
         self.cursors = CursorKey(rules.cursor_secret)
-        self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=CACHE_SECONDS)
+        self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=CACHE_SECONDS, lapses_in=_lapses_in)
         self._clients: ShortCache[frozenset[str]] = ShortCache(ttl_seconds=CACHE_SECONDS)
 
     async def authenticate(self, token: str) -> Actor:
@@ -70,15 +84,24 @@ class AccessControl:
             return await self._admin(claims.sid)
         return await self._client(claims)
 
-    def evict(self, *, session_id: str | None = None, user_id: str | None = None, client_id: str | None = None) -> None:
-        """Forget what is known about a session, a user or a client; without any of them, everything."""
+    def evict(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        role: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        """Forget what is known about a session, a user, the holders of a role or a client; without any, everything."""
         if session_id is not None:
             self._admins.evict(session_id)
         if user_id is not None:
             self._admins.evict(where=lambda actor: actor.id == user_id)
+        if role is not None:
+            self._admins.evict(where=lambda actor: actor.role == role)
         if client_id is not None:
             self._clients.evict(client_id)
-        if session_id is None and user_id is None and client_id is None:
+        if session_id is None and user_id is None and role is None and client_id is None:
             self._admins.evict()
             self._clients.evict()
 
@@ -88,8 +111,10 @@ class AccessControl:
         match event.type:
             case users.SessionEnded.TYPE:
                 self.evict(session_id=str(found.get("session_id")))
-            case users.UserRoleChanged.TYPE | users.UserStatusChanged.TYPE:
+            case wire_type if wire_type in OF_A_USER:
                 self.evict(user_id=str(found.get("user_id")))
+            case access.RoleChanged.TYPE | access.RoleDeleted.TYPE:
+                self.evict(role=str(found.get("name")))
             case users.ClientRegistered.TYPE | users.ClientDeleted.TYPE:
                 self.evict(client_id=str(found.get("client_id")))
             case _:
@@ -108,13 +133,22 @@ class AccessControl:
         return await self._admins.load(session_id, lambda: self._look_up_admin(session_id))
 
     async def _look_up_admin(self, session_id: str) -> Actor:
+        asked_at = time.time()  # Before the answer: a lapse may be noticed early, never late.
         async with self.database.reading() as session:
             found = await store.find_live_session(session, session_id)
             if found is None:
                 raise invalid_token("the session has ended")
             if not found.is_seen_lately:
                 await store.touch_session(session, session_id)
-        return admin_actor(user_id=found.user_id, email=found.email, role=found.role, session_id=session_id)
+        return admin_actor(
+            user_id=found.user_id,
+            email=found.email,
+            role=found.role,
+            rights=found.rights,
+            session_id=session_id,
+            borrowed=found.borrowed,
+            lapses_at=asked_at + found.lapses_in_seconds if found.lapses_in_seconds is not None else None,
+        )
 
     async def _client(self, claims: Claims) -> Actor:
         client_id = claims.sub
@@ -155,17 +189,31 @@ def new_access(
     )
 
 
-def admin_actor(*, user_id: str, email: str, role: str, session_id: str) -> Actor:
-    """An administrator in one of their sessions."""
+def admin_actor(
+    *,
+    user_id: str,
+    email: str,
+    role: str,
+    rights: Rights,
+    session_id: str,
+    borrowed: frozenset[str] = frozenset(),
+    lapses_at: float | None = None,
+) -> Actor:
+    """An administrator in one of their sessions: what their role gives, and what they hold for a time."""
     return Actor(
         id=user_id,
         type=ActorType.ADMIN,
         username=email,
         role=role,
-        level=level_of(role),
-        permissions=permissions_of(role),
+        level=rights.level,
+        permissions=rights.permissions | borrowed,
         session_id=session_id,
+        lapses_at=lapses_at,
     )
+
+
+def _lapses_in(actor: Actor) -> float | None:
+    return actor.lapses_at - time.time() if actor.lapses_at is not None else None
 
 
 def client_actor(client_id: str, scopes: frozenset[str]) -> Actor:

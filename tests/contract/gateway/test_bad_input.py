@@ -24,7 +24,9 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/auth/login"): {"email": "nobody@example.com", "password": "not the password"},
     ("POST", f"{ADMIN}/auth/refresh"): {"refresh_token": "not a token"},
     ("POST", f"{ADMIN}/users"): {"email": "made@example.com", "name": "Made", "role": "viewer"},
+    ("PATCH", f"{ADMIN}/users/{USER}"): {"name": "Made"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
+    ("PUT", f"{ADMIN}/users/{USER}/status"): {"is_active": True, "reason": "back again"},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
 }
 """A body that each route would take."""

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Depends, Request, Response
 from libs.common.errors import Unauthenticated
 from libs.common.identity import Caller
 from services.gateway.access.guard import GuardedRoute, any_admin, public
-from services.gateway.access.permissions import level_of
 from services.gateway.access.sessions import AccessControl
 from services.gateway.access.tokens import invalid_token
 from services.gateway.features.auth import commands
@@ -121,7 +120,7 @@ def _tokens(access: AccessControl, started: StartedSession, user: User) -> Token
     token = access.tokens.for_session(
         user_id=user.id,
         session_id=started.id,
-        scope=level_of(user.role).value,
+        scope=user.rights.level.value,
         signed_in_at=int(started.login_at.timestamp()),
         session_ends_at=int(started.expires_at.timestamp()),
     )

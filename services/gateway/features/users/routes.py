@@ -7,20 +7,28 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from libs.common.identity import Caller
 from libs.common.web.paging import Paging, counted, decode_cursor, encode_cursor
+from services.gateway.access import store as access_store
 from services.gateway.access.guard import requires
-from services.gateway.access.permissions import Role
 from services.gateway.access.sessions import AccessControl
-from services.gateway.features.preconditions import expected_version
+from services.gateway.features.preconditions import expected_version, is_unchanged
 from services.gateway.features.route import AdminRoute
+from services.gateway.features.schemas import NOT_MODIFIED
 from services.gateway.features.users import commands, store
-from services.gateway.features.users.models import NewUser, User
-from services.gateway.features.users.schemas import ChangeRoleRequest, CreateUserRequest, UserResponse, UsersResponse
+from services.gateway.features.users.models import NewUser, RoleName, User
+from services.gateway.features.users.schemas import (
+    ChangeRoleRequest,
+    CreateUserRequest,
+    UpdateUserRequest,
+    UserResponse,
+    UsersResponse,
+)
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=AdminRoute)
 
 MayList = Annotated[Caller, Depends(requires("users:read", action="list_users"))]
 MayRead = Annotated[Caller, Depends(requires("users:read", action="view_user", target="user/{user_id}"))]
 MayCreate = Annotated[Caller, Depends(requires("users:write", action="create_user"))]
+MayUpdate = Annotated[Caller, Depends(requires("users:write", action="update_user", target="user/{user_id}"))]
 MayChangeRole = Annotated[Caller, Depends(requires("users:write", action="change_user_role", target="user/{user_id}"))]
 
 SearchText = Annotated[str | None, Query(max_length=200, description="Part of a name or an e-mail address.")]
@@ -34,7 +42,7 @@ async def list_users(
     page: Paging,
     search: SearchText = None,
     q: SearchText = None,
-    role: Role | None = None,
+    role: RoleName | None = None,
     is_active: bool | None = None,
 ) -> UsersResponse:
     """Accounts, newest first. `q` is another name of `search`."""
@@ -45,6 +53,8 @@ async def list_users(
     if page.cursor is not None:
         before = str(decode_cursor(access.cursors, page.cursor, resource="users", filters=filters)[0])
     async with access.database.reading() as session:
+        if role is not None and await access_store.find_rights(session, role) is None:
+            raise commands.unknown_role(role, where="query")
         users, count = await store.search(session, sought, before=before, skip=page.skip, limit=page.limit + 1)
     shown = users[: page.limit]
     more = len(users) > page.limit
@@ -73,12 +83,29 @@ async def create_user(request: Request, response: Response, caller: MayCreate, b
     return _answer(response, user)
 
 
-@router.get("/{user_id}")
-async def view_user(request: Request, response: Response, caller: MayRead, user_id: UUID) -> UserResponse:
-    """One account."""
+@router.get("/{user_id}", response_model=UserResponse, responses=NOT_MODIFIED)
+async def view_user(request: Request, response: Response, caller: MayRead, user_id: UUID) -> UserResponse | Response:
+    """One account, with its version as `ETag`."""
     access: AccessControl = request.app.state.access
     async with access.database.reading() as session:
         user = await store.get(session, str(user_id))
+    if is_unchanged(request, user.version):
+        return Response(status_code=304, headers={"ETag": f'"{user.version}"'})
+    return _answer(response, user)
+
+
+@router.patch("/{user_id}")
+async def update_user(
+    *, request: Request, response: Response, caller: MayUpdate, user_id: UUID, body: UpdateUserRequest
+) -> UserResponse:
+    """Another e-mail address or name. Honours `If-Match`. Role and status have routes of their own."""
+    access: AccessControl = request.app.state.access
+    async with access.database.transaction() as session:
+        user, is_changed = await commands.update_user(
+            session, caller, user_id=str(user_id), email=body.email, name=body.name, version=expected_version(request)
+        )
+    request.state.recorded = is_changed
+    access.evict(user_id=user.id)
     return _answer(response, user)
 
 

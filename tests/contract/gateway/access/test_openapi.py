@@ -7,6 +7,7 @@ import pytest
 from libs.common.web.app import create_app
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.routes import router as clients_router
+from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.users.routes import router as users_router
@@ -19,8 +20,9 @@ PATHS = {
     f"{ADMIN}/auth/logout": {"post"},
     f"{ADMIN}/auth/me": {"get"},
     f"{ADMIN}/users": {"get", "post"},
-    f"{ADMIN}/users/{{user_id}}": {"get"},
+    f"{ADMIN}/users/{{user_id}}": {"get", "patch", "delete"},
     f"{ADMIN}/users/{{user_id}}/role": {"put"},
+    f"{ADMIN}/users/{{user_id}}/status": {"put"},
     f"{ADMIN}/clients": {"get", "post"},
     f"{ADMIN}/clients/{{id}}": {"get", "delete"},
     f"{ADMIN}/roles": {"get"},
@@ -32,7 +34,7 @@ PATHS = {
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
     app = create_app(service="gateway", title="Reeve", version="0", checks={}, openapi_url="/openapi.json")
-    for router in (auth_router, users_router, clients_router, roles_router):
+    for router in (auth_router, users_router, lifecycle_router, clients_router, roles_router):
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
     return app.openapi()
@@ -63,7 +65,8 @@ def test_the_scheme_is_a_bearer_jwt(description: dict[str, Any]) -> None:
 def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> None:
     requests = {name: one for name, one in description["components"]["schemas"].items() if name.endswith("Request")}
     assert set(requests) == {
-        "SignInRequest", "RefreshRequest", "CreateUserRequest", "ChangeRoleRequest", "RegisterClientRequest",
+        "SignInRequest", "RefreshRequest", "CreateUserRequest", "UpdateUserRequest", "ChangeRoleRequest",
+        "ChangeStatusRequest", "RegisterClientRequest",
     }  # fmt: skip
     assert all(one["additionalProperties"] is False for one in requests.values())
 
