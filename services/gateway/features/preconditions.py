@@ -31,6 +31,11 @@ def is_unchanged(request: Request, version: int) -> bool:
     return "*" in tags or f'"{version}"' in tags
 
 
+def creates_only(request: Request) -> bool:
+    """Whether the write may only make something new, by `If-None-Match: *` (RFC 9110, 13.1.2)."""
+    return request.headers.get("if-none-match", "").strip() == "*"
+
+
 def require_confirmation(confirm: bool | None) -> None:
     """Raise 400 `confirmation_required` unless the caller confirmed."""
     if not confirm:

@@ -27,6 +27,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PATCH", f"{ADMIN}/users/{USER}"): {"name": "Made"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
     ("PUT", f"{ADMIN}/users/{USER}/status"): {"is_active": True, "reason": "back again"},
+    ("PUT", f"{ADMIN}/roles/made"): {"permissions": ["audit:read"], "level": "read", "description": "Made."},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
 }
 """A body that each route would take."""

@@ -26,7 +26,7 @@ PATHS = {
     f"{ADMIN}/clients": {"get", "post"},
     f"{ADMIN}/clients/{{id}}": {"get", "delete"},
     f"{ADMIN}/roles": {"get"},
-    f"{ADMIN}/roles/{{name}}": {"get"},
+    f"{ADMIN}/roles/{{name}}": {"get", "put", "delete"},
     "/api/v1/oauth/token": {"post"},
 }
 
@@ -66,7 +66,7 @@ def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> 
     requests = {name: one for name, one in description["components"]["schemas"].items() if name.endswith("Request")}
     assert set(requests) == {
         "SignInRequest", "RefreshRequest", "CreateUserRequest", "UpdateUserRequest", "ChangeRoleRequest",
-        "ChangeStatusRequest", "RegisterClientRequest",
+        "ChangeStatusRequest", "PutRoleRequest", "RegisterClientRequest",
     }  # fmt: skip
     assert all(one["additionalProperties"] is False for one in requests.values())
 
