@@ -1,6 +1,7 @@
 """The gateway's composition root: everything it is made of, on one screen."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import orjson
 from fastapi import APIRouter
@@ -27,6 +28,8 @@ from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl, Rules
 from services.gateway.access.tokens import Tokens
 from services.gateway.config import Config
+from services.gateway.features.access_requests.commands import note_ended_forever
+from services.gateway.features.access_requests.routes import router as access_router
 from services.gateway.features.audit.routes import router as audit_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.commands import register_configured
@@ -151,7 +154,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         app=app,
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
-            metrics_ticker(hub, database),
+            metrics_ticker(hub, database), partial(note_ended_forever, database),
         ),
         database=database,
         close=close,
@@ -163,7 +166,7 @@ def _routes() -> APIRouter:
     admin = APIRouter(prefix="/admin")
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, users_router, lifecycle_router, clients_router,
-        roles_router, system_router, catalog_router, stream_router,
+        roles_router, access_router, system_router, catalog_router, stream_router,
     ):  # fmt: skip
         admin.include_router(router)
     for router in (admin, events_router, public_settings_router, oauth_router):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ARRAY, ColumnElement, Text, func, select, text, update
+from sqlalchemy import ARRAY, ColumnElement, Text, func, literal_column, select, text, update
 
 from libs.common.database.engine import Session
 from libs.common.delivery.senders import RegisteredClient
@@ -14,10 +14,10 @@ from services.gateway.tables import access_requests, clients, roles, sessions, u
 
 SEEN_EVERY = timedelta(minutes=1)
 
+# Literal, as the partial indexes have it: a plan that is kept for any value of a parameter cannot use them.
+IS_APPROVED: ColumnElement[bool] = access_requests.c.state == literal_column("'approved'")
 # By the clock and not by the state alone: a grant ends by itself, whether or not somebody noted that it did.
-IS_LIVE_GRANT: ColumnElement[bool] = (access_requests.c.state == "approved") & (
-    access_requests.c.until > func.clock_timestamp()
-)
+IS_LIVE_GRANT: ColumnElement[bool] = IS_APPROVED & (access_requests.c.until > func.clock_timestamp())
 BORROWED: ColumnElement[list[str]] = func.array(
     select(access_requests.c.permission)
     .where(access_requests.c.user_id == users.c.id, IS_LIVE_GRANT)
@@ -137,11 +137,11 @@ async def end_sessions(session: Session, user_id: str, *, reason: str) -> list[s
 
 
 async def end_grants(session: Session, user_id: str, *, reason: str) -> list[EndedGrant]:
-    """End every grant of a user that has not ended."""
+    """End every grant of a user whose time is not over yet; the others ended by themselves, and are told of as such."""
     ended = (
         update(access_requests)
-        .where(access_requests.c.user_id == user_id, access_requests.c.state == "approved")
-        .values(state="ended", ended_at=func.least(func.now(), access_requests.c.until), end_reason=reason)
+        .where(access_requests.c.user_id == user_id, IS_LIVE_GRANT)
+        .values(state="ended", ended_at=func.now(), end_reason=reason)
         .returning(*ENDED)
     )
     return [EndedGrant(**row._mapping) for row in await session.execute(ended)]

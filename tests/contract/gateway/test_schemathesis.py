@@ -23,7 +23,7 @@ EXCLUDED = (
 )
 HALVES = {
     "commands": ("settings", "notifications", "alerts"),
-    "the rest": ("audit", "auth", "clients", "events", "oauth", "operations", "roles", "system", "users"),
+    "the rest": ("access", "audit", "auth", "clients", "events", "oauth", "operations", "roles", "system", "users"),
 }
 
 

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from libs.common.web.app import create_app
+from services.gateway.features.access_requests.routes import router as access_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
@@ -27,6 +28,11 @@ PATHS = {
     f"{ADMIN}/clients/{{id}}": {"get", "delete"},
     f"{ADMIN}/roles": {"get"},
     f"{ADMIN}/roles/{{name}}": {"get", "put", "delete"},
+    f"{ADMIN}/access/explain": {"get"},
+    f"{ADMIN}/access/requests": {"get", "post"},
+    f"{ADMIN}/access/requests/{{id}}": {"get", "delete"},
+    f"{ADMIN}/access/requests/{{id}}/approve": {"post"},
+    f"{ADMIN}/access/requests/{{id}}/reject": {"post"},
     "/api/v1/oauth/token": {"post"},
 }
 
@@ -34,7 +40,7 @@ PATHS = {
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
     app = create_app(service="gateway", title="Reeve", version="0", checks={}, openapi_url="/openapi.json")
-    for router in (auth_router, users_router, lifecycle_router, clients_router, roles_router):
+    for router in (auth_router, users_router, lifecycle_router, clients_router, roles_router, access_router):
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
     return app.openapi()
@@ -66,7 +72,8 @@ def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> 
     requests = {name: one for name, one in description["components"]["schemas"].items() if name.endswith("Request")}
     assert set(requests) == {
         "SignInRequest", "RefreshRequest", "CreateUserRequest", "UpdateUserRequest", "ChangeRoleRequest",
-        "ChangeStatusRequest", "PutRoleRequest", "RegisterClientRequest",
+        "ChangeStatusRequest", "PutRoleRequest", "RegisterClientRequest", "AskForAccessRequest",
+        "ApproveAccessRequest", "RejectAccessRequest",
     }  # fmt: skip
     assert all(one["additionalProperties"] is False for one in requests.values())
 

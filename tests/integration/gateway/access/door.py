@@ -20,6 +20,7 @@ from services.gateway.access import guard
 from services.gateway.access.guard import GuardedRoute, public, requires
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.sessions import AccessControl, Rules, new_access
+from services.gateway.features.access_requests.routes import router as access_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
@@ -184,7 +185,7 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
     app = create_app(
         service="gateway", title="Reeve", version="0", checks={}, public=True, error_shapes={ERROR_PREFIX: oauth_shape}
     )
-    for router in (auth_router, users_router, lifecycle_router, clients_router, roles_router, samples):
+    for router in (auth_router, users_router, lifecycle_router, clients_router, roles_router, access_router, samples):
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
     guard.install(app, access)
