@@ -48,6 +48,8 @@ class Actor:
     permissions: frozenset[str]
     session_id: str | None = None
     client_id: str | None = None
+    lapses_at: float | None = None
+    """When the first of the permissions ends that are held for a time, in seconds since 1970; None without any."""
 
     def may(self, permission: str) -> bool:
         """Whether `<resource>:<verb>` is held, directly or through `*` or `<resource>:*`."""

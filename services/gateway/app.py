@@ -1,6 +1,7 @@
 """The gateway's composition root: everything it is made of, on one screen."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import orjson
 from fastapi import APIRouter
@@ -30,6 +31,8 @@ from services.gateway.access.shared_windows import SharedWindows
 from services.gateway.access.tokens import Tokens
 from services.gateway.access.windows import MovingWindows, Windows
 from services.gateway.config import Config
+from services.gateway.features.access_requests.commands import note_ended_forever
+from services.gateway.features.access_requests.routes import router as access_router
 from services.gateway.features.audit.routes import router as audit_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.commands import register_configured
@@ -39,6 +42,7 @@ from services.gateway.features.events.routes import router as events_router
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.idempotency.commands import IdempotencyKeys
+from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
@@ -172,7 +176,8 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         app=app,
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
-            session_sweep(database, access.rules.lifetimes), metrics_ticker(hub, database),
+            session_sweep(database, access.rules.lifetimes), partial(note_ended_forever, database),
+            metrics_ticker(hub, database),
         ),
         database=database,
         close=close,
@@ -189,7 +194,8 @@ def _routes() -> APIRouter:
     admin = APIRouter(prefix="/admin")
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, users_router,
-        clients_router, sessions_router, roles_router, security_router, system_router, catalog_router, stream_router,
+        lifecycle_router, clients_router, sessions_router, roles_router, access_router, security_router, system_router,
+        catalog_router, stream_router,
     ):  # fmt: skip
         admin.include_router(router)
     for router in (admin, events_router, public_settings_router, oauth_router):

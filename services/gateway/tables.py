@@ -20,7 +20,22 @@ users = Table(
     Column("email", Text), Column("name", Text), Column("role", Text), Column("is_active", Boolean),
     Column("password_hash", Text), Column("version", Integer), Column("created_by", Text),
     Column("permission_epoch", BigInteger),
-    _moment("created_at"), _moment("updated_at"), _moment("last_login_at"),
+    _moment("created_at"), _moment("updated_at"), _moment("last_login_at"), _moment("erased_at"),
+)  # fmt: skip
+
+roles = Table(
+    "roles", metadata,
+    Column("name", Text, primary_key=True), Column("level", Text), Column("description", Text),
+    Column("permissions", ARRAY(Text)), Column("version", Integer), Column("created_by", Text),
+    _moment("created_at"), _moment("updated_at"),
+)  # fmt: skip
+
+access_requests = Table(
+    "access_requests", metadata,
+    _id(),
+    Column("user_id", Uuid(as_uuid=False)), Column("permission", Text), Column("reason", Text), Column("state", Text),
+    Column("decided_by", Text), Column("decision_reason", Text), Column("end_reason", Text),
+    _moment("until"), _moment("decided_at"), _moment("ended_at"), _moment("created_at"),
 )  # fmt: skip
 
 sessions = Table(

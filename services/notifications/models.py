@@ -32,6 +32,7 @@ class NotificationType(StrEnum):
     STORE_ISSUE = "store_issue"
     SECURITY_ALERT = "security_alert"
     CRITICAL_EVENT = "critical_event"
+    ACCESS_REQUEST = "access_request"
 
 
 class AlertType(StrEnum):

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.events import platform
+from libs.common.events import access, platform
 from libs.common.events.envelope import Event, rfc3339
 from libs.common.events.notification_fields import Priority, is_relative_path, plain_line, plain_text
 from services.notifications.models import (
@@ -89,6 +89,22 @@ BY_TYPE: Mapping[str, Rule] = {
         "security_alert", NotificationType.SECURITY_ALERT, "high", "Security alert: {place}",
         alert_type=AlertType.SECURITY, action_required=True,
         members=("alert_type", "severity", "ip_address"), steps=(Step("severity", "critical", "critical"),),
+    ),
+    access.AccessRequested.TYPE: Rule(
+        "access_requested", NotificationType.ACCESS_REQUEST, "high", "Access requested: {permission}", "{reason}",
+        action_required=True, members=("permission", "reason", "user_id", "request_id"),
+    ),
+    access.AccessGranted.TYPE: Rule(
+        "access_granted", NotificationType.ACCESS_REQUEST, "normal", "Access granted: {permission}", "Until {until}.",
+        members=("permission", "until", "user_id", "request_id"),
+    ),
+    access.AccessRejected.TYPE: Rule(
+        "access_rejected", NotificationType.ACCESS_REQUEST, "normal", "Access declined: {permission}", "{reason}",
+        members=("permission", "reason", "user_id", "request_id"),
+    ),
+    access.AccessEnded.TYPE: Rule(
+        "access_ended", NotificationType.ACCESS_REQUEST, "low", "Access ended: {permission}", "Why: {reason}.",
+        members=("permission", "reason", "until", "user_id", "request_id"),
     ),
 }  # fmt: skip
 """By wire type; most events find nothing here."""

@@ -72,6 +72,79 @@ class PasswordChanged(MessageData):
     sessions_ended: int
 
 
+class UserUpdated(MessageData):
+    """An administrator's name or e-mail address changed. Both are personal and masked."""
+
+    TYPE: ClassVar[str] = "reeve.user.updated.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "update_user"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "user_id": _ID, "changes": {"email": {"old": "[redacted]", "new": "[redacted]"}},
+    }  # fmt: skip
+
+    user_id: str
+    changes: dict[str, Change]
+
+
+class UserDeleted(MessageData):
+    """An administrator's account was switched off for good. Its record stays, so that entries keep their meaning."""
+
+    TYPE: ClassVar[str] = "reeve.user.deleted.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "delete_user"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"user_id": _ID, "changes": {"is_active": {"old": True, "new": False}}}
+
+    user_id: str
+    changes: dict[str, Change]
+
+
+class UserErased(MessageData):
+    """The personal data of an administrator is gone from the gateway. Whoever keeps any of it is to erase theirs:
+    it is what was recorded under this `user_id`."""
+
+    TYPE: ClassVar[str] = "reeve.user.erased.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "erase_user"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "user_id": _ID, "fields": ["email", "name"], "changes": {"email": {"old": "[redacted]"}},
+    }  # fmt: skip
+
+    user_id: str
+    fields: list[str]
+    changes: dict[str, Change]
+
+
+class UserSessionsRevoked(MessageData):
+    """All sessions of an administrator were ended by somebody else; each has its own event besides."""
+
+    TYPE: ClassVar[str] = "reeve.user.sessions_revoked.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "revoke_sessions"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"user_id": _ID, "count": 2}
+
+    user_id: str
+    count: int
+
+
+class UsersBulkChanged(MessageData):
+    """One operation was asked for on many accounts. Each account's own event names this one as its cause."""
+
+    TYPE: ClassVar[str] = "reeve.users.bulk_changed.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "bulk_change_users"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "operation": "set_role", "role": "viewer", "requested": 3, "changed": 1, "unchanged": 1, "refused": 1,
+    }  # fmt: skip
+
+    operation: Literal["activate", "deactivate", "set_role", "revoke_sessions"]
+    role: str | None = None
+    reason: str | None = None
+    requested: int
+    changed: int
+    unchanged: int
+    refused: int
+
+
 class SessionStarted(MessageData):
     """Somebody signed in."""
 

@@ -24,13 +24,20 @@ class ShortCache(Generic[Value]):
     """Values by key for a few seconds. Whoever asks while a key is loaded waits for that load.
 
     A load that was under way when something was evicted still answers those who wait for it, but is
-    not kept: what it read may be older than the eviction.
+    not kept: what it read may be older than the eviction. `lapses_in` says for how many seconds a value may
+    be kept at most, where that can be less than `ttl_seconds`; None says nothing.
     """
 
     def __init__(
-        self, *, ttl_seconds: float, most_keys: int = 20_000, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        ttl_seconds: float,
+        most_keys: int = 20_000,
+        clock: Callable[[], float] = time.monotonic,
+        lapses_in: Callable[[Value], float | None] = lambda value: None,
     ) -> None:
         self._ttl_seconds = ttl_seconds
+        self._lapses_in = lapses_in
         self._most_keys = most_keys
         self._clock = clock
         self._kept: OrderedDict[str, _Kept[Value]] = OrderedDict()
@@ -79,7 +86,10 @@ class ShortCache(Generic[Value]):
             del self._kept[name]
 
     def _keep(self, key: str, value: Value) -> None:
-        self._kept[key] = _Kept(value, self._clock() + self._ttl_seconds)
+        seconds = self._lapses_in(value)
+        self._kept[key] = _Kept(
+            value, self._clock() + (self._ttl_seconds if seconds is None else min(seconds, self._ttl_seconds))
+        )
         self._kept.move_to_end(key)
         if len(self._kept) > self._most_keys:
             self._kept.popitem(last=False)

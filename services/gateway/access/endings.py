@@ -26,15 +26,28 @@ async def end_session(session: Session, caller: Caller, session_id: str, *, reas
 
 
 async def end_sessions_of(
-    session: Session, caller: Caller, user_id: str, *, reason: Reason, spared: str | None = None
+    session: Session,
+    caller: Caller,
+    user_id: str,
+    *,
+    reason: Reason,
+    spared: str | None = None,
+    causation_id: str | None = None,
 ) -> Sequence[EndedSession]:
     """End all sessions of a user but the `spared` one, each with its event."""
     ended = await store.end_sessions(session, reason=reason, user_id=user_id, spared=spared)
-    await _tell(session, caller, ended, reason=reason)
+    await _tell(session, caller, ended, reason=reason, causation_id=causation_id)
     return ended
 
 
-async def _tell(session: Session, caller: Caller, ended: Sequence[EndedSession], *, reason: Reason) -> None:
+async def _tell(
+    session: Session,
+    caller: Caller,
+    ended: Sequence[EndedSession],
+    *,
+    reason: Reason,
+    causation_id: str | None = None,
+) -> None:
     action: Literal["sign_out", "end_session"] = "sign_out" if reason == "signed_out" else "end_session"
     events = [
         event_of(
@@ -42,6 +55,7 @@ async def _tell(session: Session, caller: Caller, ended: Sequence[EndedSession],
             SessionEnded(session_id=one.id, user_id=one.user_id, reason=reason, action=action),
             subject=f"session/{one.id}",
             severity=_SEVERITIES.get(reason),
+            causation_id=causation_id,
         )
         for one in ended
     ]

@@ -4,6 +4,7 @@ The table is the public contract's, row by row. Everything here is pure.
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 from libs.common.identity import Level
@@ -79,14 +80,43 @@ _HELD: dict[Role, frozenset[str]] = {
 # Named ones beside the wildcard, so that a frontend may look for either.
 _HELD[Role.SUPER_ADMIN] |= {EVERYTHING}
 
+NAMEABLE: frozenset[str] = frozenset(PERMISSIONS) | {f"{name.partition(':')[0]}:*" for name in PERMISSIONS}
+"""What a custom role may hold: every permission and `<resource>:*`. `*` is the super admin's alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a role gives: its permission level and everything it holds."""
+
+    level: Level
+    permissions: frozenset[str]
+
+
+NO_RIGHTS = Rights(Level.NONE, frozenset())
+"""Of no role, and of one that is not there."""
+
+
+def builtin_rights(role: str) -> Rights | None:
+    """What a built-in role gives; None for every other name."""
+    return Rights(level_of(role), permissions_of(role)) if role in _HELD else None
+
+
+def covers(held: Rights, other: Rights) -> bool:
+    """Whether `other` is not above `held`: it holds nothing that `held` does not, and its level is no higher.
+
+    A partial order: of two roles, neither may cover the other. Then each is above the other.
+    """
+    levels = list(Level)
+    return levels.index(other.level) <= levels.index(held.level) and holds_all(held.permissions, other.permissions)
+
 
 def permissions_of(role: str | None) -> frozenset[str]:
-    """What a role holds; nothing for no role and for an unknown one."""
+    """What a built-in role holds; nothing for no role and for any other."""
     return _HELD[Role(role)] if role in _HELD else frozenset()
 
 
 def level_of(role: str | None) -> Level:
-    """A role's permission level; `none` for no role and for an unknown one."""
+    """A built-in role's permission level; `none` for no role and for any other."""
     return _LEVELS[Role(role)] if role in _LEVELS else Level.NONE
 
 

@@ -4,6 +4,7 @@ An actor is looked up once and kept for at most five seconds; whatever ends a se
 right evicts it at once, here directly and on other gateways by the event that says so.
 """
 
+import time
 from dataclasses import dataclass, field
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -11,7 +12,7 @@ from prometheus_client import Counter
 
 from libs.common.database.engine import Database
 from libs.common.errors import Unauthenticated
-from libs.common.events import users
+from libs.common.events import access, users
 from libs.common.events.envelope import Event
 from libs.common.events.sign_in import IpRulesChanged
 from libs.common.identity import Actor, ActorType, Level
@@ -23,9 +24,22 @@ from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.lifetimes import CACHE_SECONDS, Lifetimes
 from services.gateway.access.limits import Limits, new_limits
 from services.gateway.access.passwords import Passwords
-from services.gateway.access.permissions import level_of, permissions_of
+from services.gateway.access.permissions import Rights
 from services.gateway.access.tokens import Claims, Tokens, invalid_token
 from services.gateway.access.windows import MovingWindows
+
+OF_A_USER = frozenset(
+    {
+        users.UserUpdated.TYPE,
+        users.UserRoleChanged.TYPE,
+        users.UserStatusChanged.TYPE,
+        users.UserDeleted.TYPE,
+        users.UserErased.TYPE,
+        access.AccessGranted.TYPE,
+        access.AccessEnded.TYPE,
+    }
+)
+"""The types that change who one user is or what they may do."""
 
 _LOOKUPS = Counter(
     "reeve_permission_cache", "Lookups of who a token stands for, by where the answer came from.", ("result",)
@@ -60,7 +74,7 @@ class AccessControl:
         self.passwords = passwords
         self.rules = rules
         self.cursors = CursorKey(rules.cursor_secret)
-        self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=rules.lifetimes.cache_seconds)
+        self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=rules.lifetimes.cache_seconds, lapses_in=_lapses_in)
         self._clients: ShortCache[frozenset[str]] = ShortCache(ttl_seconds=CACHE_SECONDS)
         self._ip_rules: ShortCache[IpRules] = ShortCache(ttl_seconds=CACHE_SECONDS)
 
@@ -93,15 +107,24 @@ class AccessControl:
             return None
         return claims.auth_time if claims.sid is not None else claims.iat
 
-    def evict(self, *, session_id: str | None = None, user_id: str | None = None, client_id: str | None = None) -> None:
-        """Forget what is known about a session, a user or a client; without any of them, everything."""
+    def evict(
+        self,
+        *,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        role: str | None = None,
+        client_id: str | None = None,
+    ) -> None:
+        """Forget what is known about a session, a user, the holders of a role or a client; without any, everything."""
         if session_id is not None:
             self._admins.evict(session_id)
         if user_id is not None:
             self._admins.evict(where=lambda actor: actor.id == user_id)
+        if role is not None:
+            self._admins.evict(where=lambda actor: actor.role == role)
         if client_id is not None:
             self._clients.evict(client_id)
-        if session_id is None and user_id is None and client_id is None:
+        if session_id is None and user_id is None and role is None and client_id is None:
             self._admins.evict()
             self._clients.evict()
             self._ip_rules.evict()
@@ -112,8 +135,10 @@ class AccessControl:
         match event.type:
             case users.SessionEnded.TYPE:
                 self.evict(session_id=str(found.get("session_id")))
-            case users.UserRoleChanged.TYPE | users.UserStatusChanged.TYPE:
+            case wire_type if wire_type in OF_A_USER:
                 self.evict(user_id=str(found.get("user_id")))
+            case access.RoleChanged.TYPE | access.RoleDeleted.TYPE:
+                self.evict(role=str(found.get("name")))
             case users.ClientRegistered.TYPE | users.ClientDeleted.TYPE:
                 self.evict(client_id=str(found.get("client_id")))
             case IpRulesChanged.TYPE:
@@ -134,13 +159,22 @@ class AccessControl:
         return await self._admins.load(session_id, lambda: self._look_up_admin(session_id))
 
     async def _look_up_admin(self, session_id: str) -> Actor:
+        asked_at = time.time()  # Before the answer: a lapse may be noticed early, never late.
         async with self.database.reading() as session:
             found = await store.find_live_session(session, session_id, lifetimes=self.rules.lifetimes)
             if found is None:
                 raise invalid_token("the session has ended")
             if not found.is_seen_lately:
                 await store.touch_session(session, session_id, lifetimes=self.rules.lifetimes)
-        return admin_actor(user_id=found.user_id, email=found.email, role=found.role, session_id=session_id)
+        return admin_actor(
+            user_id=found.user_id,
+            email=found.email,
+            role=found.role,
+            rights=found.rights,
+            session_id=session_id,
+            borrowed=found.borrowed,
+            lapses_at=asked_at + found.lapses_in_seconds if found.lapses_in_seconds is not None else None,
+        )
 
     async def _look_up_ip_rules(self) -> IpRules:
         async with self.database.reading() as session:
@@ -185,17 +219,31 @@ def new_access(
     )
 
 
-def admin_actor(*, user_id: str, email: str, role: str, session_id: str) -> Actor:
-    """An administrator in one of their sessions."""
+def admin_actor(
+    *,
+    user_id: str,
+    email: str,
+    role: str,
+    rights: Rights,
+    session_id: str,
+    borrowed: frozenset[str] = frozenset(),
+    lapses_at: float | None = None,
+) -> Actor:
+    """An administrator in one of their sessions: what their role gives, and what they hold for a time."""
     return Actor(
         id=user_id,
         type=ActorType.ADMIN,
         username=email,
         role=role,
-        level=level_of(role),
-        permissions=permissions_of(role),
+        level=rights.level,
+        permissions=rights.permissions | borrowed,
         session_id=session_id,
+        lapses_at=lapses_at,
     )
+
+
+def _lapses_in(actor: Actor) -> float | None:
+    return actor.lapses_at - time.time() if actor.lapses_at is not None else None
 
 
 def client_actor(client_id: str, scopes: frozenset[str]) -> Actor:

@@ -1,15 +1,50 @@
-"""What a request's access is looked up from: live sessions with their users, and registered clients."""
+"""What a request's access is looked up from: live sessions with their users, roles, and registered clients."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, func, select, text, update
+from sqlalchemy import ARRAY, ColumnElement, Text, and_, func, literal_column, select, text, update
 
 from libs.common.database.engine import Session
 from libs.common.delivery.senders import RegisteredClient
+from libs.common.identity import Level
 from services.gateway.access.ip_rules import IpRules, read_networks
 from services.gateway.access.lifetimes import Lifetimes
-from services.gateway.tables import clients, sessions, users
+from services.gateway.access.permissions import NO_RIGHTS, Rights, builtin_rights
+from services.gateway.tables import access_requests, clients, roles, sessions, users
+
+# Literal, as the partial indexes have it: a plan that is kept for any value of a parameter cannot use them.
+IS_APPROVED: ColumnElement[bool] = access_requests.c.state == literal_column("'approved'")
+# By the clock and not by the state alone: a grant ends by itself, whether or not somebody noted that it did.
+IS_LIVE_GRANT: ColumnElement[bool] = IS_APPROVED & (access_requests.c.until > func.clock_timestamp())
+BORROWED: ColumnElement[list[str]] = func.array(
+    select(access_requests.c.permission)
+    .where(access_requests.c.user_id == users.c.id, IS_LIVE_GRANT)
+    .correlate(users)
+    .scalar_subquery(),
+    type_=ARRAY(Text),
+)
+"""What a user holds for a time, beside their role."""
+_LAPSES_IN = (
+    select(func.extract("epoch", func.min(access_requests.c.until) - func.clock_timestamp()))
+    .where(access_requests.c.user_id == users.c.id, IS_LIVE_GRANT)
+    .correlate(users)
+    .scalar_subquery()
+)
+
+
+ENDED = (access_requests.c.id, access_requests.c.user_id, access_requests.c.permission, access_requests.c.until)
+
+
+@dataclass(frozen=True, slots=True)
+class EndedGrant:
+    """A permission that was granted for a time, and is no more."""
+
+    id: str
+    user_id: str
+    permission: str
+    until: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +56,10 @@ class LiveSession:
     email: str
     role: str
     permission_epoch: int
+    rights: Rights
+    borrowed: frozenset[str]
+    lapses_in_seconds: float | None
+    """Until the first of `borrowed` ends; None when nothing is borrowed."""
     expires_at: datetime
     is_seen_lately: bool
 
@@ -49,14 +88,65 @@ async def find_live_session(session: Session, session_id: str, *, lifetimes: Lif
             users.c.email,
             users.c.role,
             users.c.permission_epoch,
+            roles.c.level,
+            roles.c.permissions,
+            BORROWED.label("borrowed"),
+            _LAPSES_IN.label("lapses_in"),
             sessions.c.expires_at,
             (sessions.c.last_seen_at > noted_after).label("is_seen_lately"),
         )
         .join(users, users.c.id == sessions.c.user_id)
+        .outerjoin(roles, roles.c.name == users.c.role)
         .where(sessions.c.id == session_id, holds_now(lifetimes), users.c.is_active)
     )
     row = found.one_or_none()
-    return LiveSession(**row._mapping) if row is not None else None
+    if row is None:
+        return None
+    return LiveSession(
+        id=row.id,
+        user_id=row.user_id,
+        email=row.email,
+        role=row.role,
+        permission_epoch=row.permission_epoch,
+        rights=rights_from(row.role, level=row.level, permissions=row.permissions),
+        borrowed=frozenset(row.borrowed),
+        lapses_in_seconds=float(row.lapses_in) if row.lapses_in is not None else None,
+        expires_at=row.expires_at,
+        is_seen_lately=row.is_seen_lately,
+    )
+
+
+def rights_from(role: str, *, level: str | None, permissions: Sequence[str] | None) -> Rights:
+    """What a role gives: by the table of the built-in ones, else by its row, else nothing."""
+    builtin = builtin_rights(role)
+    if builtin is not None:
+        return builtin
+    return Rights(Level(level), frozenset(permissions or ())) if level is not None else NO_RIGHTS
+
+
+async def find_rights(session: Session, role: str) -> Rights | None:
+    """What a role gives; None when there is no such role."""
+    builtin = builtin_rights(role)
+    if builtin is not None:
+        return builtin
+    row = (await session.execute(select(roles.c.level, roles.c.permissions).where(roles.c.name == role))).one_or_none()
+    return Rights(Level(row.level), frozenset(row.permissions)) if row is not None else None
+
+
+async def lock_rights(session: Session) -> None:
+    """Wait until no other transaction changes anybody's rights, and keep others waiting until this one ends."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('reeve.gateway.rights', 0))"))
+
+
+async def end_grants(session: Session, user_id: str, *, reason: str) -> list[EndedGrant]:
+    """End every grant of a user whose time is not over yet; the others ended by themselves, and are told of as such."""
+    ended = (
+        update(access_requests)
+        .where(access_requests.c.user_id == user_id, IS_LIVE_GRANT)
+        .values(state="ended", ended_at=func.now(), end_reason=reason)
+        .returning(*ENDED)
+    )
+    return [EndedGrant(**row._mapping) for row in await session.execute(ended)]
 
 
 async def touch_session(session: Session, session_id: str, *, lifetimes: Lifetimes) -> None:

@@ -22,6 +22,20 @@ def expected_version(request: Request) -> int | None:
     return int(match.group(1))
 
 
+def is_unchanged(request: Request, version: int) -> bool:
+    """Whether the caller has this version already, by `If-None-Match` (RFC 9110, 13.1.2: weak comparison)."""
+    offered = request.headers.get("if-none-match")
+    if offered is None:
+        return False
+    tags = [tag.strip().removeprefix("W/") for tag in offered.split(",")]
+    return "*" in tags or f'"{version}"' in tags
+
+
+def creates_only(request: Request) -> bool:
+    """Whether the write may only make something new, by `If-None-Match: *` (RFC 9110, 13.1.2)."""
+    return request.headers.get("if-none-match", "").strip() == "*"
+
+
 def require_confirmation(confirm: bool | None) -> None:
     """Raise 400 `confirmation_required` unless the caller confirmed."""
     if not confirm:

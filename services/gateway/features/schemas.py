@@ -30,6 +30,9 @@ class OperationAccepted(BaseModel):
     status: Literal["accepted"]
 
 
+NOT_MODIFIED: Responses = {304: {"description": "The version that `If-None-Match` names is still the current one."}}
+
+
 def answers(model: type[BaseModel], *, status: int = 200) -> Responses:
     """The description of an answer that is passed on unchanged and so has no model at run time."""
     return {status: {"model": model}}

@@ -1,23 +1,21 @@
 """What the gateway itself learns from live events: who signed out, whose rights changed, which client is new."""
 
-from libs.common.events import users
+from libs.common.events import access, users
 from libs.common.events.envelope import Event
 from libs.common.events.sign_in import IpRulesChanged
 from libs.common.identity import Actor
 from services.gateway.access.senders import Senders
-from services.gateway.access.sessions import AccessControl
+from services.gateway.access.sessions import OF_A_USER, AccessControl
 from services.gateway.stream.hub import Hub
 
-TYPES = frozenset(
-    {
-        users.SessionEnded.TYPE,
-        users.UserRoleChanged.TYPE,
-        users.UserStatusChanged.TYPE,
-        users.ClientRegistered.TYPE,
-        users.ClientDeleted.TYPE,
-        IpRulesChanged.TYPE,
-    }
-)
+TYPES = OF_A_USER | {
+    users.SessionEnded.TYPE,
+    access.RoleChanged.TYPE,
+    access.RoleDeleted.TYPE,
+    users.ClientRegistered.TYPE,
+    users.ClientDeleted.TYPE,
+    IpRulesChanged.TYPE,
+}
 """The types that change who may do what."""
 
 
@@ -36,9 +34,12 @@ class AccessEvents:
             case users.SessionEnded.TYPE:
                 session_id = event.data.get("session_id")
                 self._hub.end_where(lambda actor: actor.session_id == session_id)
-            case users.UserRoleChanged.TYPE | users.UserStatusChanged.TYPE:
+            case wire_type if wire_type in OF_A_USER:
                 user_id = event.data.get("user_id")
                 self._hub.end_where(lambda actor: _is(actor, user_id))
+            case access.RoleChanged.TYPE | access.RoleDeleted.TYPE:
+                name = event.data.get("name")
+                self._hub.end_where(lambda actor: actor.role == name)
             case users.ClientRegistered.TYPE | users.ClientDeleted.TYPE:
                 self._senders.evict()
             case IpRulesChanged.TYPE:

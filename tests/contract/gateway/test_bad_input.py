@@ -27,8 +27,14 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", f"{ADMIN}/auth/password"): {"old_password": "x", "new_password": "a longer one"},
     ("POST", f"{ADMIN}/auth/step-up"): {"password": "x"},
     ("POST", f"{ADMIN}/users"): {"email": "made@example.com", "name": "Made", "role": "viewer"},
+    ("PATCH", f"{ADMIN}/users/{USER}"): {"name": "Made"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
     ("PUT", f"{ADMIN}/security/ip-rules"): {"allow": [], "deny": []},
+    ("PUT", f"{ADMIN}/users/{USER}/status"): {"is_active": True, "reason": "back again"},
+    ("PUT", f"{ADMIN}/roles/made"): {"permissions": ["audit:read"], "level": "read", "description": "Made."},
+    ("POST", f"{ADMIN}/access/requests"): {"permission": "billing:read", "reason": "the quarter's close"},
+    ("POST", f"{ADMIN}/access/requests/{USER}/approve"): {"until": "2026-01-01T00:00:00Z"},
+    ("POST", f"{ADMIN}/access/requests/{USER}/reject"): {"reason": "ask finance"},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
 }
 """A body that each route would take."""
@@ -170,7 +176,7 @@ def test_a_refused_body_changes_nothing(http: httpx.Client) -> None:
     "path",
     ["settings", "settings/maintenance_mode", "settings/maintenance_mode/history", "audit/logs", "audit/stats",
      "audit/actions", "notifications", "notifications/recent", "notifications/unread-count", "notifications/alerts",
-     "users", "clients", "roles", "system/health", "events/catalog", "stream"],
+     "users", "clients", "roles", "access/requests", "access/explain", "system/health", "events/catalog", "stream"],
 )  # fmt: skip
 def test_an_unknown_query_parameter_of_a_read_is_422(http: httpx.Client, path: str) -> None:
     detail = refused(http.get(f"{ADMIN}/{path}", params={"no_such": "1"}), 422, "validation_error")
@@ -178,7 +184,8 @@ def test_an_unknown_query_parameter_of_a_read_is_422(http: httpx.Client, path: s
 
 
 @pytest.mark.parametrize(
-    "path", ["settings", "audit/logs", "notifications", "notifications/alerts", "users", "clients"]
+    "path",
+    ["settings", "audit/logs", "notifications", "notifications/alerts", "users", "clients", "roles", "access/requests"],
 )
 def test_paging_has_its_bounds(http: httpx.Client, path: str) -> None:
     wrong: list[tuple[dict[str, int | str], str]] = [
@@ -192,7 +199,16 @@ def test_paging_has_its_bounds(http: httpx.Client, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["users/x", "clients/x", "notifications/x", "notifications/alerts/x", "audit/logs/x", "operations/x"]
+    "path",
+    [
+        "users/x",
+        "clients/x",
+        "access/requests/x",
+        "notifications/x",
+        "notifications/alerts/x",
+        "audit/logs/x",
+        "operations/x",
+    ],
 )
 def test_a_malformed_id_is_422(http: httpx.Client, path: str) -> None:
     refused(http.get(f"{ADMIN}/{path}"), 422, "validation_error")
@@ -203,7 +219,7 @@ def test_a_malformed_id_is_422(http: httpx.Client, path: str) -> None:
     [
         ("users", "user_not_found"), ("clients", "client_not_found"), ("notifications", "notification_not_found"),
         ("notifications/alerts", "alert_not_found"), ("audit/logs", "audit_log_not_found"),
-        ("operations", "operation_not_found"),
+        ("operations", "operation_not_found"), ("access/requests", "access_request_not_found"),
     ],
 )  # fmt: skip
 def test_an_id_that_nothing_has_is_404(http: httpx.Client, path: str, error: str) -> None:

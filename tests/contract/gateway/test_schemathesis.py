@@ -23,7 +23,7 @@ EXCLUDED = (
 )
 PARTS = {
     "commands": ("settings", "notifications", "alerts"),
-    "who may": ("auth", "clients", "oauth", "roles", "security", "sessions", "users"),
+    "who may": ("access", "auth", "clients", "oauth", "roles", "security", "sessions", "users"),
     "the rest": ("audit", "events", "operations", "system"),
 }
 

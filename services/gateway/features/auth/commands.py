@@ -161,6 +161,6 @@ async def _with_refresh_token(session: Session, stored: StoredSession) -> Starte
 
 def _as(caller: Caller, user: User, *, session_id: str) -> Caller:
     """The same request, now that it is known who makes it."""
-    actor = admin_actor(user_id=user.id, email=user.email, role=user.role, session_id=session_id)
+    actor = admin_actor(user_id=user.id, email=user.email, role=user.role, rights=user.rights, session_id=session_id)
     origin = caller.origin.model_copy(update={"username": user.email, "session_id": session_id})
     return replace(caller, actor=actor, origin=origin)

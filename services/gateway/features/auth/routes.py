@@ -6,9 +6,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import SecretStr
 
 from libs.common.errors import Unauthenticated
-from libs.common.identity import Caller
+from libs.common.identity import Caller, Level
 from services.gateway.access.guard import GuardedRoute, any_admin, public
-from services.gateway.access.permissions import level_of
 from services.gateway.access.sessions import AccessControl
 from services.gateway.access.tokens import IssuedToken, invalid_token
 from services.gateway.features.attempts import commands as attempts
@@ -121,7 +120,7 @@ async def step_up(request: Request, caller: MayStepUp, body: StepUpRequest) -> S
     if stored is None:
         raise invalid_token("the session has ended")
     request.state.recorded = True
-    token = _access_token(access, stored, role=caller.actor.role)
+    token = _access_token(access, stored, level=caller.actor.level)
     return StepUpResponse(access_token=token.text, expires_in=token.expires_in)
 
 
@@ -164,11 +163,11 @@ def _otp_required() -> Unauthenticated:
     return Unauthenticated("the second factor's code is needed as well: `otp`", code="otp_required")
 
 
-def _access_token(access: AccessControl, session: StartedSession | StoredSession, *, role: str | None) -> IssuedToken:
+def _access_token(access: AccessControl, session: StartedSession | StoredSession, *, level: Level) -> IssuedToken:
     return access.tokens.for_session(
         user_id=session.user_id,
         session_id=session.id,
-        scope=level_of(role).value,
+        scope=level.value,
         signed_in_at=int(session.proved_at.timestamp()),
         session_ends_at=int(session.expires_at.timestamp()),
         idle_seconds=access.rules.lifetimes.idle_seconds,
@@ -176,7 +175,7 @@ def _access_token(access: AccessControl, session: StartedSession | StoredSession
 
 
 def _tokens(access: AccessControl, started: StartedSession, user: User) -> TokensResponse:
-    token = _access_token(access, started, role=user.role)
+    token = _access_token(access, started, level=user.rights.level)
     return TokensResponse(
         access_token=token.text,
         expires_in=token.expires_in,

@@ -1,11 +1,22 @@
 """Bodies about roles."""
 
-from typing import Self
+from datetime import datetime
+from typing import Annotated, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.identity import Level
-from services.gateway.access.permissions import Role, level_of, permissions_of
+from services.gateway.features.roles.models import Description, RolePermissions, StoredRole
+
+
+class PutRoleRequest(BaseModel):
+    """A custom role as it shall be."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    permissions: RolePermissions
+    level: Annotated[Level, Field(description="What the 403 of its holders and their tokens call it.")] = Level.READ
+    description: Description = ""
 
 
 class RoleResponse(BaseModel):
@@ -14,16 +25,31 @@ class RoleResponse(BaseModel):
     name: str
     level: Level
     permissions: list[str]
+    description: str
     is_builtin: bool
+    version: int
+    created_by: str | None
+    created_at: datetime | None
+    updated_at: datetime | None
 
     @classmethod
-    def of(cls, role: Role) -> Self:
-        """A built-in role."""
-        return cls(name=role, level=level_of(role), permissions=sorted(permissions_of(role)), is_builtin=True)
+    def of(cls, role: StoredRole) -> Self:
+        """From a built-in or a stored role."""
+        return cls(
+            name=role.name,
+            level=role.rights.level,
+            permissions=sorted(role.rights.permissions),
+            description=role.description,
+            is_builtin=role.is_builtin,
+            version=role.version,
+            created_by=role.created_by,
+            created_at=role.created_at,
+            updated_at=role.updated_at,
+        )
 
 
 class RolesResponse(BaseModel):
-    """All roles, most powerful first."""
+    """All roles: the built-in ones, most powerful first, then the custom ones by name."""
 
     roles: list[RoleResponse]
     total: int

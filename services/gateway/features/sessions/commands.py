@@ -10,11 +10,11 @@ from libs.common.events.catalog import new_event
 from libs.common.events.users import SessionEnded
 from libs.common.identity import ActorType, Caller
 from services.gateway.access.endings import end_session, end_sessions_of
-from services.gateway.access.grants import may_end_sessions, refused
+from services.gateway.access.grants import may_edit, refused
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.features.sessions import store
 from services.gateway.features.users import store as users_store
-from services.gateway.features.users.commands import current_grantor
+from services.gateway.features.users.commands import current_grantor, grantee_of
 
 REVOKE = "sessions:revoke"
 SWEEP_SECONDS = 10.0
@@ -31,22 +31,21 @@ async def revoke_session(session: Session, caller: Caller, session_id: str) -> b
     owner = await store.find_owner(session, session_id, user_id=None if may_revoke else actor.id)
     if owner is None:
         raise NotFound(f"no session {session_id}", code="session_not_found")
-    if owner.user_id != actor.id:
-        await _check_lattice(session, caller, owner.role)
+    if owner != actor.id:
+        await _check_lattice(session, caller, owner)
     return await end_session(session, caller, session_id, reason="revoked")
 
 
 async def revoke_sessions_of(session: Session, caller: Caller, user_id: str, *, spared: str | None) -> int:
     """End all sessions of a user but the `spared` one; how many there were. Raises `NotFound` and `Forbidden`."""
-    user = await users_store.get(session, user_id)
     if user_id != caller.actor.id:
-        await _check_lattice(session, caller, user.role)
+        await _check_lattice(session, caller, user_id)
     return len(await end_sessions_of(session, caller, user_id, reason="revoked", spared=spared))
 
 
-async def _check_lattice(session: Session, caller: Caller, role: str) -> None:
+async def _check_lattice(session: Session, caller: Caller, user_id: str) -> None:
     grantor = await current_grantor(session, caller, needs=REVOKE)
-    refusal = may_end_sessions(grantor, role)
+    refusal = may_edit(grantor, grantee_of(await users_store.get(session, user_id)))
     if refusal is not None:
         raise refused(refusal)
 

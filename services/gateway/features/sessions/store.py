@@ -21,25 +21,12 @@ class Search:
     is_active: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Whose a session is, and what role they have."""
-
-    user_id: str
-    role: str
-
-
-async def find_owner(session: Session, session_id: str, *, user_id: str | None = None) -> Owner | None:
-    """The owner of a session, among those of `user_id` where one is named; None for no such session."""
-    found = (
-        select(sessions.c.user_id, users.c.role)
-        .join(users, users.c.id == sessions.c.user_id)
-        .where(sessions.c.id == session_id)
-    )
+async def find_owner(session: Session, session_id: str, *, user_id: str | None = None) -> str | None:
+    """Whose a session is, among those of `user_id` where one is named; None for no such session."""
+    found = select(sessions.c.user_id).where(sessions.c.id == session_id)
     if user_id is not None:
         found = found.where(sessions.c.user_id == user_id)
-    row = (await session.execute(found)).one_or_none()
-    return Owner(row.user_id, row.role) if row is not None else None
+    return (await session.execute(found)).scalar_one_or_none()
 
 
 async def search(

@@ -2,17 +2,25 @@
 
 from libs.common.database import outbox
 from libs.common.database.engine import Database, Session
-from libs.common.errors import Conflict, PreconditionFailed
+from libs.common.errors import Conflict, Invalid, PreconditionFailed
 from libs.common.events.catalog import Change, new_event
-from libs.common.events.users import UserCreated, UserRoleChanged
-from libs.common.identity import ActorType, Caller
+from libs.common.events.users import UserCreated, UserRoleChanged, UserUpdated
+from libs.common.identity import ActorType, Caller, Level
 from libs.common.ids import new_id
 from services.gateway.access import passwords
 from services.gateway.access import store as access_store
-from services.gateway.access.events import event_of
-from services.gateway.access.grants import Grantee, Grantor, may_assign, may_change_role, permission_required, refused
+from services.gateway.access.events import access_ended, event_of
+from services.gateway.access.grants import (
+    Grantee,
+    Grantor,
+    may_assign,
+    may_change_role,
+    may_edit,
+    permission_required,
+    refused,
+)
 from services.gateway.access.passwords import Passwords
-from services.gateway.access.permissions import Role, holds, permissions_of
+from services.gateway.access.permissions import NO_RIGHTS, Rights, Role, holds
 from services.gateway.features.users import store
 from services.gateway.features.users.models import NewUser, User
 
@@ -21,58 +29,140 @@ REDACTED = "[redacted]"
 
 async def create_user(session: Session, caller: Caller, new: NewUser) -> User:
     """Make an account. Raises `Forbidden` for a role above the caller's own and `Conflict` for a taken address."""
+    await access_store.lock_rights(session)
     grantor = await current_grantor(session, caller, needs="users:write")
-    refusal = may_assign(grantor, new.role)
+    refusal = may_assign(grantor, await get_rights(session, new.role))
     if refusal is not None:
         raise refused(refusal)
     user = await store.append(session, new_id(), new, created_by=caller.actor.id)
     if user is None:
-        raise Conflict("there is an account with this e-mail address", code="user_exists")
+        raise _taken()
     await outbox.emit(session, event_of(caller, _created(user), subject=f"user/{user.id}"))
     return user
 
 
+async def update_user(
+    session: Session, caller: Caller, *, user_id: str, email: str | None, name: str | None, version: int | None
+) -> tuple[User, bool]:
+    """Give an account another address or name, and say whether that changed anything. None leaves a field alone.
+
+    Whoever may set somebody's address may become them, so the account must not be above the caller's role.
+    """
+    grantor, user = await begin_change(session, caller, user_id=user_id, version=version)
+    refusal = may_edit(grantor, grantee_of(user))
+    if refusal is not None:
+        raise refused(refusal)
+    offered = {"email": (user.email, email), "name": (user.name, name)}
+    changed = {field: new for field, (old, new) in offered.items() if new is not None and new != old}
+    if not changed:
+        return user, False
+    if "email" in changed and await store.is_taken(session, changed["email"]):
+        raise _taken()
+    user = await store.put(session, user_id, **changed)
+    # Personal fields are masked: that they changed is recorded, what they were and are is not.
+    data = UserUpdated(user_id=user_id, changes={field: Change(old=REDACTED, new=REDACTED) for field in changed})
+    await outbox.emit(session, event_of(caller, data, subject=f"user/{user_id}"))
+    return user, True
+
+
 async def change_role(
-    session: Session, caller: Caller, *, user_id: str, role: str, version: int | None
+    session: Session,
+    caller: Caller,
+    *,
+    user_id: str,
+    role: str,
+    version: int | None,
+    causation_id: str | None = None,
 ) -> tuple[User, bool]:
     """Give an account another role, and say whether that changed anything: the same role again leaves no event.
 
-    Rights are read again under a lock: neither a stale cache nor a parallel change can take more than is held.
-    `version` is the one that the caller saw, None for any.
+    What it held for a time ends with its old role: it was granted to somebody in that place. `version` is
+    the one that the caller saw, None for any.
     """
-    await store.lock_rights(session)
-    grantor = await current_grantor(session, caller, needs="users:write")
-    user = await store.get(session, user_id)
-    if version is not None and user.version != version:
-        raise PreconditionFailed(f"the user has version {user.version}", current_version=user.version)
+    grantor, user = await begin_change(session, caller, user_id=user_id, version=version)
     refusal = may_change_role(
         grantor,
-        Grantee(id=user.id, role=user.role, is_active=user.is_active),
+        grantee_of(user),
         role,
+        await get_rights(session, role),
         active_super_admins=await store.count_active_super_admins(session),
     )
     if refusal is not None:
         raise refused(refusal)
     if user.role == role:
         return user, False
-    changed = await store.set_role(session, user_id, role)
+    ended = await access_store.end_grants(session, user_id, reason="role_changed")
+    changed = await store.put(session, user_id, role=role)
     data = UserRoleChanged(user_id=user_id, role=role, changes={"role": Change(old=user.role, new=role)})
-    await outbox.emit(session, event_of(caller, data, subject=f"user/{user_id}", severity="warning"))
+    subject = f"user/{user_id}"
+    await outbox.emit(
+        session,
+        event_of(caller, data, subject=subject, severity="warning", causation_id=causation_id),
+        *(
+            event_of(caller, access_ended(grant, "role_changed"), subject=subject, causation_id=causation_id)
+            for grant in ended
+        ),
+    )
     return changed, True
 
 
+async def begin_change(
+    session: Session, caller: Caller, *, user_id: str, version: int | None, needs: str = "users:write"
+) -> tuple[Grantor, User]:
+    """The caller and an account as they are now, under a lock that lets nobody else change rights meanwhile.
+
+    Neither a stale cache nor a parallel change can so take more than is held. Raises `Forbidden` when the
+    caller no longer holds `needs`, `NotFound`, `PreconditionFailed`, and `Conflict` for an erased account.
+    """
+    await access_store.lock_rights(session)
+    grantor = await current_grantor(session, caller, needs=needs)
+    user = await store.get(session, user_id)
+    if version is not None and user.version != version:
+        raise PreconditionFailed(f"the user has version {user.version}", current_version=user.version)
+    if user.erased_at is not None:
+        raise Conflict(
+            f"the personal data of user {user_id} was erased; nothing is changed any more", code="user_erased"
+        )
+    return grantor, user
+
+
 async def current_grantor(session: Session, caller: Caller, *, needs: str) -> Grantor:
-    """What the caller holds now, in this transaction. Raises `Forbidden` when `needs` is no longer among it."""
+    """What the caller's role gives now, in this transaction. Raises `Forbidden` when `needs` is not held.
+
+    `needs` may be held for a time; the rights of the grantor are those of the role alone.
+    """
     actor = caller.actor
-    if actor.type is ActorType.ADMIN:
-        user = await store.find(session, actor.id)
-        held = permissions_of(user.role) if user is not None and user.is_active else frozenset()
-    else:
+    user = await store.find(session, actor.id) if actor.type is ActorType.ADMIN else None
+    if actor.type is not ActorType.ADMIN:
         scopes = await access_store.find_client_scopes(session, actor.id)
-        held = actor.permissions.intersection(scopes or ())
-    if not holds(held, needs):
+        # A client's scopes have no level: what bounds it is what they are.
+        rights, borrowed = Rights(Level.ADMIN, actor.permissions.intersection(scopes or ())), frozenset[str]()
+    elif user is not None and user.is_active:
+        rights, borrowed = user.rights, user.borrowed
+    else:
+        rights, borrowed = NO_RIGHTS, frozenset[str]()
+    if not holds(rights.permissions | borrowed, needs):
         raise permission_required(needs, actor)
-    return Grantor(id=actor.id, permissions=held)
+    return Grantor(id=actor.id, role=user.role if user is not None else None, rights=rights)
+
+
+async def get_rights(session: Session, role: str) -> Rights:
+    """What a role gives. Raises 422 `unknown_role`."""
+    rights = await access_store.find_rights(session, role)
+    if rights is None:
+        raise unknown_role(role, where="body")
+    return rights
+
+
+def unknown_role(role: str, *, where: str) -> Invalid:
+    """The 422 of a role that is not there, in the shape of a field that does not fit."""
+    problem = {"loc": [where, "role"], "msg": "there is no such role", "type": "unknown_role"}
+    return Invalid(f"there is no role {role}", code="unknown_role", errors=[problem])
+
+
+def grantee_of(user: User) -> Grantee:
+    """An account as decisions about its rights look at it."""
+    return Grantee(id=user.id, role=user.role, rights=user.rights, is_active=user.is_active)
 
 
 async def ensure_first_admin(
@@ -85,7 +175,7 @@ async def ensure_first_admin(
     chosen = password or passwords.generated()
     hashing = hasher or Passwords()
     async with database.transaction() as session:
-        await store.lock_rights(session)
+        await access_store.lock_rights(session)
         if await store.count_active_super_admins(session):
             return None
         password_hash = await hashing.hash(chosen)
@@ -96,6 +186,10 @@ async def ensure_first_admin(
         created = new_event(_created(user), subject=f"user/{user.id}", actor_type=ActorType.SYSTEM)
         await outbox.emit(session, created)
     return chosen if password is None else None
+
+
+def _taken() -> Conflict:
+    return Conflict("there is an account with this e-mail address", code="user_exists")
 
 
 def _created(user: User) -> UserCreated:

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
+from services.gateway.access.permissions import Rights
+
 LEAST_PASSWORD = 8
 MOST_PASSWORD = 256
 
@@ -17,17 +19,21 @@ Email = Annotated[
 ]
 """The addresses that a browser's e-mail field takes (HTML, 4.10.5.1.5), in lower case: one account each."""
 UserName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
+RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""A built-in or custom role's name; whether there is such a role is another question."""
 NewPassword = Annotated[SecretStr, Field(min_length=LEAST_PASSWORD, max_length=MOST_PASSWORD)]
 
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """An account without its password."""
+    """An account without its password. `borrowed` is what it holds for a time beside its role's rights."""
 
     id: str
     email: str
     name: str
     role: str
+    rights: Rights
+    borrowed: frozenset[str]
     is_active: bool
     awaits_activation: bool
     version: int
@@ -35,6 +41,7 @@ class User:
     created_at: datetime
     updated_at: datetime
     last_login_at: datetime | None
+    erased_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,20 +7,28 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 
 from libs.common.identity import Caller, Level
 from libs.common.web.paging import Paging, counted, decode_cursor, encode_cursor
+from services.gateway.access import store as access_store
 from services.gateway.access.guard import demand_fresh, requires
-from services.gateway.access.permissions import Role, level_of
 from services.gateway.access.sessions import AccessControl
-from services.gateway.features.preconditions import expected_version
+from services.gateway.features.preconditions import expected_version, is_unchanged
 from services.gateway.features.route import AdminRoute
+from services.gateway.features.schemas import NOT_MODIFIED
 from services.gateway.features.users import commands, store
-from services.gateway.features.users.models import NewUser, User
-from services.gateway.features.users.schemas import ChangeRoleRequest, CreateUserRequest, UserResponse, UsersResponse
+from services.gateway.features.users.models import NewUser, RoleName, User
+from services.gateway.features.users.schemas import (
+    ChangeRoleRequest,
+    CreateUserRequest,
+    UpdateUserRequest,
+    UserResponse,
+    UsersResponse,
+)
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=AdminRoute)
 
 MayList = Annotated[Caller, Depends(requires("users:read", action="list_users"))]
 MayRead = Annotated[Caller, Depends(requires("users:read", action="view_user", target="user/{user_id}"))]
 MayCreate = Annotated[Caller, Depends(requires("users:write", action="create_user"))]
+MayUpdate = Annotated[Caller, Depends(requires("users:write", action="update_user", target="user/{user_id}"))]
 MayChangeRole = Annotated[Caller, Depends(requires("users:write", action="change_user_role", target="user/{user_id}"))]
 
 SearchText = Annotated[str | None, Query(max_length=200, description="Part of a name or an e-mail address.")]
@@ -34,7 +42,7 @@ async def list_users(
     page: Paging,
     search: SearchText = None,
     q: SearchText = None,
-    role: Role | None = None,
+    role: RoleName | None = None,
     is_active: bool | None = None,
 ) -> UsersResponse:
     """Accounts, newest first. `q` is another name of `search`."""
@@ -45,6 +53,8 @@ async def list_users(
     if page.cursor is not None:
         before = str(decode_cursor(access.cursors, page.cursor, resource="users", filters=filters)[0])
     async with access.database.reading() as session:
+        if role is not None and await access_store.find_rights(session, role) is None:
+            raise commands.unknown_role(role, where="query")
         users, count = await store.search(session, sought, before=before, skip=page.skip, limit=page.limit + 1)
     shown = users[: page.limit]
     more = len(users) > page.limit
@@ -65,9 +75,8 @@ async def create_user(request: Request, response: Response, caller: MayCreate, b
 
     A role of the level `admin` needs a proof of who asks that is at most five minutes old (`/auth/step-up`).
     """
-    if level_of(body.role) is Level.ADMIN:
-        demand_fresh(request)
     access: AccessControl = request.app.state.access
+    await _demand_fresh_for(request, access, body.role)
     password = body.password.get_secret_value() if body.password is not None else None
     password_hash = await access.passwords.hash(password) if password is not None else None
     new = NewUser(email=body.email, name=body.name, role=body.role, password_hash=password_hash)
@@ -78,12 +87,29 @@ async def create_user(request: Request, response: Response, caller: MayCreate, b
     return _answer(response, user)
 
 
-@router.get("/{user_id}")
-async def view_user(request: Request, response: Response, caller: MayRead, user_id: UUID) -> UserResponse:
-    """One account."""
+@router.get("/{user_id}", response_model=UserResponse, responses=NOT_MODIFIED)
+async def view_user(request: Request, response: Response, caller: MayRead, user_id: UUID) -> UserResponse | Response:
+    """One account, with its version as `ETag`."""
     access: AccessControl = request.app.state.access
     async with access.database.reading() as session:
         user = await store.get(session, str(user_id))
+    if is_unchanged(request, user.version):
+        return Response(status_code=304, headers={"ETag": f'"{user.version}"'})
+    return _answer(response, user)
+
+
+@router.patch("/{user_id}")
+async def update_user(
+    *, request: Request, response: Response, caller: MayUpdate, user_id: UUID, body: UpdateUserRequest
+) -> UserResponse:
+    """Another e-mail address or name. Honours `If-Match`. Role and status have routes of their own."""
+    access: AccessControl = request.app.state.access
+    async with access.database.transaction() as session:
+        user, is_changed = await commands.update_user(
+            session, caller, user_id=str(user_id), email=body.email, name=body.name, version=expected_version(request)
+        )
+    request.state.recorded = is_changed
+    access.evict(user_id=user.id)
     return _answer(response, user)
 
 
@@ -100,9 +126,8 @@ async def change_user_role(
 
     A role of the level `admin` needs a proof of who asks that is at most five minutes old (`/auth/step-up`).
     """
-    if level_of(body.role) is Level.ADMIN:
-        demand_fresh(request)
     access: AccessControl = request.app.state.access
+    await _demand_fresh_for(request, access, body.role)
     async with access.database.transaction() as session:
         user, is_changed = await commands.change_role(
             session, caller, user_id=str(user_id), role=body.role, version=expected_version(request)
@@ -110,6 +135,13 @@ async def change_user_role(
     request.state.recorded = is_changed
     access.evict(user_id=user.id)
     return _answer(response, user)
+
+
+async def _demand_fresh_for(request: Request, access: AccessControl, role: str) -> None:
+    async with access.database.reading() as session:
+        rights = await access_store.find_rights(session, role)
+    if rights is not None and rights.level is Level.ADMIN:
+        demand_fresh(request)
 
 
 def _answer(response: Response, user: User) -> UserResponse:

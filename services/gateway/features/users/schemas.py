@@ -1,13 +1,12 @@
 """Bodies about administrators' accounts."""
 
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.identity import Level
-from services.gateway.access.permissions import Role, level_of, permissions_of
-from services.gateway.features.users.models import Email, NewPassword, User, UserName
+from services.gateway.features.users.models import Email, NewPassword, RoleName, User, UserName
 
 
 class CreateUserRequest(BaseModel):
@@ -17,8 +16,17 @@ class CreateUserRequest(BaseModel):
 
     email: Email
     name: UserName
-    role: Role
+    role: RoleName
     password: NewPassword | None = None
+
+
+class UpdateUserRequest(BaseModel):
+    """What an account shall be called, and where its mail goes; what is left out stays."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    email: Annotated[Email | None, Field(description="Another address to sign in with.")] = None
+    name: UserName | None = None
 
 
 class ChangeRoleRequest(BaseModel):
@@ -26,7 +34,7 @@ class ChangeRoleRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    role: Role
+    role: RoleName
 
 
 class UserResponse(BaseModel):
@@ -44,6 +52,7 @@ class UserResponse(BaseModel):
     created_at: datetime
     updated_at: datetime
     last_login_at: datetime | None
+    erased_at: datetime | None
 
     @classmethod
     def of(cls, user: User) -> Self:
@@ -59,7 +68,7 @@ class AdminResponse(UserResponse):
     @classmethod
     def of(cls, user: User) -> Self:
         """From the stored account."""
-        return cls.model_validate({**user_fields(user), "permissions": sorted(permissions_of(user.role))})
+        return cls.model_validate({**user_fields(user), "permissions": sorted(user.rights.permissions | user.borrowed)})
 
 
 class UsersResponse(BaseModel):
@@ -77,7 +86,8 @@ def user_fields(user: User) -> dict[str, object]:
     """The members that every view of an account has."""
     return {
         "id": user.id, "email": user.email, "name": user.name, "role": user.role,
-        "permission_level": level_of(user.role), "is_active": user.is_active,
+        "permission_level": user.rights.level, "is_active": user.is_active,
         "awaits_activation": user.awaits_activation, "version": user.version, "created_by": user.created_by,
         "created_at": user.created_at, "updated_at": user.updated_at, "last_login_at": user.last_login_at,
+        "erased_at": user.erased_at,
     }  # fmt: skip

@@ -1,22 +1,27 @@
 """Every SQL statement about administrators' accounts."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from sqlalchemy import ColumnElement, Row, func, or_, select, text, update
+from sqlalchemy import ColumnElement, func, or_, select, update
 from sqlalchemy.dialects import postgresql
 
 from libs.common.database.engine import Session
 from libs.common.errors import NotFound
 from libs.common.web.paging import MOST_COUNT
 from services.gateway.access.permissions import Role
+from services.gateway.access.store import BORROWED, rights_from
 from services.gateway.features.users.models import NewUser, User
-from services.gateway.tables import users
+from services.gateway.tables import roles, users
 
 _PUBLIC = (
     users.c.id, users.c.email, users.c.name, users.c.role, users.c.is_active,
     users.c.password_hash.is_(None).label("awaits_activation"), users.c.version, users.c.created_by,
-    users.c.created_at, users.c.updated_at, users.c.last_login_at,
+    users.c.created_at, users.c.updated_at, users.c.last_login_at, users.c.erased_at,
+    roles.c.level.label("role_level"), roles.c.permissions.label("role_permissions"), BORROWED.label("borrowed"),
 )  # fmt: skip
+_WITH_ROLES = users.outerjoin(roles, roles.c.name == users.c.role)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +35,9 @@ class Search:
 
 async def find(session: Session, user_id: str) -> User | None:
     """One account, or None."""
-    return _user((await session.execute(select(*_PUBLIC).where(users.c.id == user_id))).one_or_none())
+    found = await session.execute(select(*_PUBLIC).select_from(_WITH_ROLES).where(users.c.id == user_id))
+    row = found.one_or_none()
+    return _user(row._mapping) if row is not None else None
 
 
 async def get(session: Session, user_id: str) -> User:
@@ -43,17 +50,13 @@ async def get(session: Session, user_id: str) -> User:
 
 async def find_for_sign_in(session: Session, email: str) -> tuple[User, str | None] | None:
     """The account of an e-mail address together with its password hash."""
-    row = (await session.execute(select(*_PUBLIC, users.c.password_hash).where(users.c.email == email))).one_or_none()
+    found = select(*_PUBLIC, users.c.password_hash).select_from(_WITH_ROLES).where(users.c.email == email)
+    row = (await session.execute(found)).one_or_none()
     if row is None:
         return None
     fields = dict(row._mapping)
     password_hash = fields.pop("password_hash")
-    return User(**fields), password_hash
-
-
-async def lock_rights(session: Session) -> None:
-    """Wait until no other transaction changes anybody's rights, and keep others waiting until this one ends."""
-    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('reeve.gateway.rights', 0))"))
+    return _user(fields), password_hash
 
 
 async def count_active_super_admins(session: Session) -> int:
@@ -71,20 +74,23 @@ async def append(session: Session, user_id: str, new: NewUser, *, created_by: st
             created_by=created_by,
         )
         .on_conflict_do_nothing(index_elements=[users.c.email])
-        .returning(*_PUBLIC)
+        .returning(users.c.id)
     )  # fmt: skip
-    return _user((await session.execute(added)).one_or_none())
+    is_new = (await session.execute(added)).one_or_none() is not None
+    return await get(session, user_id) if is_new else None
 
 
-async def set_role(session: Session, user_id: str, role: str) -> User:
-    """Give an account that exists another role."""
-    changed = (
-        update(users)
-        .where(users.c.id == user_id)
-        .values(role=role, version=users.c.version + 1, updated_at=func.now())
-        .returning(*_PUBLIC)
-    )
-    return User(**(await session.execute(changed)).one()._mapping)
+async def put(session: Session, user_id: str, **changed: object) -> User:
+    """Change fields of an account that exists; its version goes up by one."""
+    values = {**changed, "version": users.c.version + 1, "updated_at": func.now()}
+    await session.execute(update(users).where(users.c.id == user_id).values(**values))
+    return await get(session, user_id)
+
+
+async def is_taken(session: Session, email: str) -> bool:
+    """Whether some account has this address; holds until the end of the transaction under `lock_rights` alone."""
+    found = await session.execute(select(users.c.id).where(users.c.email == email))
+    return found.one_or_none() is not None
 
 
 async def search(
@@ -95,13 +101,13 @@ async def search(
     Ids are UUIDv7: their order is that of creation.
     """
     matching = _conditions(sought)
-    page = select(*_PUBLIC).where(*matching)
+    page = select(*_PUBLIC).select_from(_WITH_ROLES).where(*matching)
     if before is not None:
         page = page.where(users.c.id < before)
     rows = await session.execute(page.order_by(users.c.id.desc()).offset(skip).limit(limit))
     capped = select(users.c.id).where(*matching).limit(MOST_COUNT + 1).subquery()
     total = (await session.execute(select(func.count()).select_from(capped))).scalar_one()
-    return [User(**row._mapping) for row in rows], total
+    return [_user(row._mapping) for row in rows], total
 
 
 def _conditions(sought: Search) -> list[ColumnElement[bool]]:
@@ -120,5 +126,7 @@ def _conditions(sought: Search) -> list[ColumnElement[bool]]:
     return found
 
 
-def _user(row: Row[tuple[object, ...]] | None) -> User | None:
-    return User(**row._mapping) if row is not None else None
+def _user(row: Mapping[Any, Any]) -> User:
+    fields = dict(row)
+    rights = rights_from(fields["role"], level=fields.pop("role_level"), permissions=fields.pop("role_permissions"))
+    return User(**{**fields, "rights": rights, "borrowed": frozenset(fields["borrowed"])})

@@ -2,18 +2,33 @@
 
 import pytest
 
-from libs.common.events import users
+from libs.common.events import access, users
 from libs.common.events.catalog import Change, MessageData, new_event
 from libs.common.events.envelope import decode, encode
 
 MODELS = [
-    one for one in vars(users).values() if isinstance(one, type) and issubclass(one, MessageData) and "TYPE" in vars(one)
-]  # fmt: skip
+    one
+    for area in (users, access)
+    for one in vars(area).values()
+    if isinstance(one, type) and issubclass(one, MessageData) and "TYPE" in vars(one)
+]
 RELEASED = {
     "reeve.user.created.v1": {"user_id", "role", "is_active", "awaits_activation", "changes"},
     "reeve.user.role_changed.v1": {"user_id", "role", "changes"},
     "reeve.user.status_changed.v1": {"user_id", "is_active", "reason", "changes"},
     "reeve.user.password_changed.v1": {"user_id", "sessions_ended"},
+    "reeve.user.updated.v1": {"user_id", "changes"},
+    "reeve.user.deleted.v1": {"user_id", "changes"},
+    "reeve.user.erased.v1": {"user_id", "fields", "changes"},
+    "reeve.user.sessions_revoked.v1": {"user_id", "count"},
+    "reeve.users.bulk_changed.v1": {"operation", "role", "reason", "requested", "changed", "unchanged", "refused"},
+    "reeve.role.changed.v1": {"name", "level", "permissions", "version", "changes"},
+    "reeve.role.deleted.v1": {"name", "changes"},
+    "reeve.access.requested.v1": {"request_id", "user_id", "permission", "reason"},
+    "reeve.access.withdrawn.v1": {"request_id", "user_id", "permission"},
+    "reeve.access.rejected.v1": {"request_id", "user_id", "permission", "reason"},
+    "reeve.access.granted.v1": {"request_id", "user_id", "permission", "until", "changes"},
+    "reeve.access.ended.v1": {"request_id", "user_id", "permission", "until", "reason", "changes"},
     "reeve.session.started.v1": {"session_id", "user_id"},
     "reeve.session.refreshed.v1": {"session_id", "user_id"},
     "reeve.session.proved.v1": {"session_id", "user_id"},

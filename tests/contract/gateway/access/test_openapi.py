@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from libs.common.web.app import create_app
+from services.gateway.features.access_requests.routes import router as access_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.routes import router as clients_router
+from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.sessions.routes import router as sessions_router
@@ -22,15 +24,21 @@ PATHS = {
     f"{ADMIN}/auth/step-up": {"post"},
     f"{ADMIN}/auth/me": {"get"},
     f"{ADMIN}/users": {"get", "post"},
-    f"{ADMIN}/users/{{user_id}}": {"get"},
+    f"{ADMIN}/users/{{user_id}}": {"get", "patch", "delete"},
     f"{ADMIN}/users/{{user_id}}/role": {"put"},
     f"{ADMIN}/users/{{user_id}}/sessions": {"get", "delete"},
     f"{ADMIN}/sessions": {"get"},
     f"{ADMIN}/sessions/{{session_id}}": {"delete"},
+    f"{ADMIN}/users/{{user_id}}/status": {"put"},
     f"{ADMIN}/clients": {"get", "post"},
     f"{ADMIN}/clients/{{id}}": {"get", "delete"},
     f"{ADMIN}/roles": {"get"},
-    f"{ADMIN}/roles/{{name}}": {"get"},
+    f"{ADMIN}/roles/{{name}}": {"get", "put", "delete"},
+    f"{ADMIN}/access/explain": {"get"},
+    f"{ADMIN}/access/requests": {"get", "post"},
+    f"{ADMIN}/access/requests/{{id}}": {"get", "delete"},
+    f"{ADMIN}/access/requests/{{id}}/approve": {"post"},
+    f"{ADMIN}/access/requests/{{id}}/reject": {"post"},
     "/api/v1/oauth/token": {"post"},
 }
 
@@ -38,7 +46,9 @@ PATHS = {
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
     app = create_app(service="gateway", title="Reeve", version="0", checks={}, openapi_url="/openapi.json")
-    for router in (auth_router, users_router, sessions_router, clients_router, roles_router):
+    for router in (
+        auth_router, users_router, lifecycle_router, sessions_router, clients_router, roles_router, access_router,
+    ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
     return app.openapi()
@@ -69,7 +79,9 @@ def test_the_scheme_is_a_bearer_jwt(description: dict[str, Any]) -> None:
 def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> None:
     requests = {name: one for name, one in description["components"]["schemas"].items() if name.endswith("Request")}
     assert set(requests) == {
-        "SignInRequest", "RefreshRequest", "ChangePasswordRequest", "StepUpRequest", "CreateUserRequest", "ChangeRoleRequest", "RegisterClientRequest",
+        "SignInRequest", "RefreshRequest", "ChangePasswordRequest", "StepUpRequest", "CreateUserRequest",
+        "UpdateUserRequest", "ChangeRoleRequest", "ChangeStatusRequest", "PutRoleRequest", "RegisterClientRequest",
+        "AskForAccessRequest", "ApproveAccessRequest", "RejectAccessRequest",
     }  # fmt: skip
     assert all(one["additionalProperties"] is False for one in requests.values())
 

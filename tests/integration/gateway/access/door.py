@@ -21,10 +21,12 @@ from services.gateway.access.guard import GuardedRoute, public, requires
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.sessions import AccessControl, Rules, new_access
+from services.gateway.features.access_requests.routes import router as access_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
+from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.roles.routes import router as roles_router
@@ -213,7 +215,8 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
     )
     app.state.factors = SecondFactors(b"f" * 32, issuer="Reeve")
     for router in (
-        auth_router, factors_router, users_router, sessions_router, clients_router, roles_router, security_router, samples,
+        auth_router, factors_router, users_router, lifecycle_router, sessions_router, clients_router, roles_router,
+        access_router, security_router, samples,
     ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")

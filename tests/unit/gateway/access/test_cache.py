@@ -139,3 +139,16 @@ async def test_the_number_of_values_is_bounded() -> None:
     for name in "abcdef":
         await kept.load(name, source)
     assert [name for name in "abcdef" if kept.find(name)] == ["d", "e", "f"]
+
+
+@pytest.mark.parametrize(("lapses_in", "kept_seconds"), [("2", 2.0), ("60", 5.0), ("-1", 0.0), ("0", 0.0)])
+async def test_a_value_is_kept_no_longer_than_it_says_of_itself(lapses_in: str, kept_seconds: float) -> None:
+    clock = Clock()
+    kept: ShortCache[str] = ShortCache(ttl_seconds=5, clock=clock, lapses_in=float)
+    source = Source(lapses_in)
+    source.go.set()
+    assert await kept.load("k", source) == lapses_in
+    clock.now = max(0.0, kept_seconds - 0.01)
+    assert kept.find("k") == (lapses_in if kept_seconds else None)
+    clock.now = kept_seconds
+    assert kept.find("k") is None

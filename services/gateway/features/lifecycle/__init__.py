@@ -1,0 +1,1 @@
+"""An account's end: switched off, deleted, erased."""

@@ -1,0 +1,129 @@
+"""Switching accounts on and off, deleting and erasing them, and the events that leaves."""
+
+from datetime import UTC, datetime
+
+from libs.common.database import outbox
+from libs.common.database.engine import Session
+from libs.common.events.catalog import Change
+from libs.common.events.envelope import Event
+from libs.common.events.users import UserDeleted, UserErased, UserSessionsRevoked, UserStatusChanged
+from libs.common.identity import Caller
+from services.gateway.access import store as access_store
+from services.gateway.access.endings import end_sessions_of
+from services.gateway.access.events import access_ended, event_of
+from services.gateway.access.grants import Grantor, may_edit, may_set_active, refused
+from services.gateway.features.factors import store as factors_store
+from services.gateway.features.lifecycle import store
+from services.gateway.features.users import store as users_store
+from services.gateway.features.users.commands import REDACTED, begin_change, grantee_of
+from services.gateway.features.users.models import User
+
+ERASED_DOMAIN = "erased.invalid"
+"""Below `.invalid` (RFC 2606, 2) no mail is ever delivered."""
+ERASED_FIELDS = (
+    "email", "name", "password_hash", "sessions.ip_address", "sessions.user_agent", "access_requests.reason",
+    "second_factor",
+)  # fmt: skip
+
+
+async def change_status(
+    session: Session,
+    caller: Caller,
+    *,
+    user_id: str,
+    is_active: bool,
+    reason: str | None,
+    version: int | None,
+    causation_id: str | None = None,
+) -> tuple[User, bool]:
+    """Switch an account on or off, and say whether that changed anything. Switched off, it has no session and no
+    permission for a time left. Raises what `begin_change` does, and the refusals of `may_set_active`."""
+    grantor, user = await begin_change(session, caller, user_id=user_id, version=version)
+    await _refuse(session, grantor, user, is_active=is_active)
+    if user.is_active == is_active:
+        return user, False
+    changed = await users_store.put(session, user_id, is_active=is_active)
+    data = UserStatusChanged(
+        user_id=user_id,
+        is_active=is_active,
+        reason=reason,
+        changes={"is_active": Change(old=user.is_active, new=is_active)},
+    )
+    told = event_of(caller, data, subject=f"user/{user_id}", severity="warning", causation_id=causation_id)
+    await outbox.emit(session, told)
+    if not is_active:
+        await _end_everything(session, caller, user_id, causation_id=causation_id or told.id)
+    return changed, True
+
+
+async def delete_user(session: Session, caller: Caller, *, user_id: str, erases: bool, version: int | None) -> bool:
+    """Switch an account off for good, erase its personal data where asked to, and say whether anything changed.
+
+    The record stays under its id, so that what it did keeps its author. Erasure cannot be undone; other
+    services learn of it by `reeve.user.erased.v1`.
+    """
+    grantor, user = await begin_change(session, caller, user_id=user_id, version=version, needs="users:delete")
+    await _refuse(session, grantor, user, is_active=False)
+    if user.is_active:
+        await users_store.put(session, user_id, is_active=False)
+        deleted = UserDeleted(user_id=user_id, changes={"is_active": Change(old=True, new=False)})
+        told = event_of(caller, deleted, subject=f"user/{user_id}", severity="warning")
+        await outbox.emit(session, told)
+        await _end_everything(session, caller, user_id, causation_id=told.id)
+    if erases:
+        await outbox.emit(session, await _erase(session, caller, user_id))
+    return user.is_active or erases
+
+
+async def revoke_sessions(
+    session: Session, caller: Caller, *, user_id: str, causation_id: str | None = None
+) -> tuple[User, bool]:
+    """End all sessions of an account that is not above the caller's role, and say whether there were any."""
+    grantor, user = await begin_change(session, caller, user_id=user_id, version=None, needs="sessions:revoke")
+    refusal = may_edit(grantor, grantee_of(user))
+    if refusal is not None:
+        raise refused(refusal)
+    ended = await end_sessions_of(session, caller, user_id, reason="revoked", causation_id=causation_id)
+    if not ended:
+        return user, False
+    data = UserSessionsRevoked(user_id=user_id, count=len(ended))
+    told = event_of(caller, data, subject=f"user/{user_id}", severity="warning", causation_id=causation_id)
+    await outbox.emit(session, told)
+    return user, True
+
+
+async def _refuse(session: Session, grantor: Grantor, user: User, *, is_active: bool) -> None:
+    refusal = may_set_active(
+        grantor,
+        grantee_of(user),
+        is_active=is_active,
+        active_super_admins=await users_store.count_active_super_admins(session),
+    )
+    if refusal is not None:
+        raise refused(refusal)
+
+
+async def _erase(session: Session, caller: Caller, user_id: str) -> Event:
+    await store.erase_traces(session, user_id)
+    await factors_store.remove(session, user_id)
+    await users_store.put(
+        session,
+        user_id,
+        email=f"{user_id}@{ERASED_DOMAIN}",
+        name="Erased",
+        password_hash=None,
+        erased_at=datetime.now(UTC),
+    )
+    changes = {"email": Change(old=REDACTED), "name": Change(old=REDACTED)}
+    data = UserErased(user_id=user_id, fields=list(ERASED_FIELDS), changes=changes)
+    return event_of(caller, data, subject=f"user/{user_id}", severity="warning")
+
+
+async def _end_everything(session: Session, caller: Caller, user_id: str, *, causation_id: str) -> None:
+    await end_sessions_of(session, caller, user_id, reason="revoked", causation_id=causation_id)
+    grants = [
+        event_of(caller, access_ended(grant, "deactivated"), subject=f"user/{user_id}", causation_id=causation_id)
+        for grant in await access_store.end_grants(session, user_id, reason="deactivated")
+    ]
+    if grants:
+        await outbox.emit(session, *grants)

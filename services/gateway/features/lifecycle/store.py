@@ -1,0 +1,18 @@
+"""Every SQL statement that erases what the gateway knows of a person."""
+
+from sqlalchemy import delete, update
+
+from libs.common.database.engine import Session
+from services.gateway.tables import access_requests, idempotency_keys, sessions
+
+
+async def erase_traces(session: Session, user_id: str) -> None:
+    """Empty what was kept of a person beside their account: addresses, user agents, their own words, kept answers.
+
+    The rows stay: that somebody signed in, and asked for something, is no personal data without them.
+    """
+    await session.execute(
+        update(sessions).where(sessions.c.user_id == user_id).values(ip_address=None, user_agent=None)
+    )
+    await session.execute(update(access_requests).where(access_requests.c.user_id == user_id).values(reason=""))
+    await session.execute(delete(idempotency_keys).where(idempotency_keys.c.caller == user_id))
