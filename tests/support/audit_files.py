@@ -63,22 +63,24 @@ def write_tiles(log: MadeLog, folder: Path) -> Path:
     root.mkdir()
     (root / "checkpoint").write_text(log.head.note, encoding="utf-8")
     kept = [(place, one) for place, one in zip(log.places, log.entries, strict=True) if place < log.size]
-    _write_level(root, "entries", [len(one.body).to_bytes(2, "big") + one.body for _, one in kept])
-    _write_level(root, "0", [one.leaf_hash for _, one in kept])
+    _write_level(root, "entries", [len(one.body).to_bytes(2, "big") + one.body for _, one in kept], log.head.size)
+    _write_level(root, "0", [one.leaf_hash for _, one in kept], log.head.size)
     for height in (8, 16):
         nodes = [one for (level, _), one in sorted(log.nodes.items()) if level == height]
-        _write_level(root, str(height // 8), nodes)
+        _write_level(root, str(height // 8), nodes, log.head.size >> height)
     lines = [compact({"index": place, "openings": one.openings}) for place, one in kept]
     (root / "openings.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return root
 
 
-def _write_level(root: Path, name: str, parts: list[bytes]) -> None:
-    for number in range(-(-len(parts) // 256)):
+def _write_level(root: Path, name: str, parts: list[bytes], size: int) -> None:
+    """The tiles of a level; their names say how many parts there should be, whatever is left of them."""
+    for number in range(0, -(-len(parts) // 256)):
         tile = parts[number * 256 : number * 256 + 256]
         thousands, rest = divmod(number, 1000)
         place = f"x{thousands:03d}/{rest:03d}" if thousands else f"{rest:03d}"
-        path = root / "tile" / name / (place if len(tile) == 256 else f"{place}.p/{len(tile)}")
+        width = min(256, size - number * 256)
+        path = root / "tile" / name / (place if width == 256 else f"{place}.p/{width}")
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"".join(tile))
 
@@ -96,9 +98,7 @@ def field(value: str | bytes | int | None) -> str:
 def copied(table: str, columns: Iterable[str], rows: Iterable[Iterable[str | bytes | int | None]]) -> str:
     """One table as `pg_dump` writes it."""
     lines = "".join("\t".join(map(field, row)) + "\n" for row in rows)
-    return (
-        f"--\n-- Data for Name: {table}\n--\n\nCOPY audit.{table} ({', '.join(columns)}) FROM stdin;\n{lines}\\.\n\n\n"
-    )
+    return f"--\n-- Data for Name: {table}\n--\n\nCOPY audit.{table} ({', '.join(columns)}) FROM stdin;\n{lines}\\.\n\n\n"
 
 
 def write_dump(log: MadeLog, folder: Path, **changed: str) -> Path:

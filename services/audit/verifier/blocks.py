@@ -50,6 +50,8 @@ def check(source: Source, receipts: Collection[bytes], job: Job) -> Checked:
         return Checked(job.first, job.first)
     checked = Checked(rows[0].place, rows[-1].place + 1)
     in_order = _in_order(rows, checked)
+    if not in_order:
+        rows = _first_of_each(rows)
     _find_missing(rows, checked)
     own = [None if row.data is None else leaf_hash(row.data) for row in rows]
     kept = [mine if row.stored is None else row.stored for row, mine in zip(rows, own, strict=True)]
@@ -79,6 +81,15 @@ def _in_order(rows: Sequence[Row], checked: Checked) -> bool:
         expected = max(expected, row.place + 1)
     checked.end = expected
     return False
+
+
+def _first_of_each(rows: Sequence[Row]) -> list[Row]:
+    """The rows that stand above all before them: what comes again counts for nothing."""
+    found: list[Row] = []
+    for row in rows:
+        if not found or row.place > found[-1].place:
+            found.append(row)
+    return found
 
 
 def _find_missing(rows: Sequence[Row], checked: Checked) -> None:

@@ -1,15 +1,18 @@
 """Whether bytes are JSON in the canonical form of RFC 8785: parsed and written again they must be the same bytes.
 
-The standard library's encoder writes exactly that form for texts in ASCII without fractions. All others, which are few,
-are written by the encoder here: RFC 8785 sorts members by UTF-16 code units and writes numbers as ECMAScript does.
+The standard library's encoder writes exactly that form, but for two things that are rare and written here: RFC 8785 writes
+fractions as ECMAScript does, and sorts members by UTF-16 code units, in which U+10000 and above come before U+E000.
 """
 
 import json
 import math
+import re
+from json.encoder import encode_basestring as _quoted
 from typing import NoReturn
 
 MOST_INTEGER = 2**53
-_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+"""What sorts otherwise in UTF-16."""
 
 
 class NotCanonical(ValueError):
@@ -26,7 +29,7 @@ def parse_canonical(data: bytes) -> object:
         text = data.decode()
         try:
             value = _INTEGERS.decode(text)
-            written = _ASCII.encode(value) if text.isascii() else _written(value)
+            written = _PLAIN.encode(value) if text.isascii() or not _ASTRAL.search(text) else _written(value)
         except _Fraction:
             value = _NUMBERS.decode(text)
             written = _written(value)
@@ -50,12 +53,12 @@ def _found_fraction(text: str) -> NoReturn:
 def _integer(text: str) -> int:
     if len(text) > 17 or abs(number := int(text)) > MOST_INTEGER:
         raise NotCanonical("an integer is beyond 2^53")
-    return -number if text[0] == "-" else number
+    return number
 
 
 _INTEGERS = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_found_fraction, parse_int=_integer)
 _NUMBERS = json.JSONDecoder(parse_constant=_refuse_constant, parse_int=_integer)
-_ASCII = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
+_PLAIN = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 
 def _written(value: object) -> str:
@@ -63,7 +66,7 @@ def _written(value: object) -> str:
         case None | True | False:
             return {None: "null", True: "true", False: "false"}[value]
         case str():
-            return _text(value)
+            return _quoted(value)
         case int():
             return str(value)
         case float():
@@ -72,15 +75,9 @@ def _written(value: object) -> str:
             return "[" + ",".join(map(_written, value)) + "]"
         case dict():
             names = sorted(value, key=lambda name: name.encode("utf-16-be"))
-            return "{" + ",".join(f"{_text(name)}:{_written(value[name])}" for name in names) + "}"
+            return "{" + ",".join(f"{_quoted(name)}:{_written(value[name])}" for name in names) + "}"
         case _:
             raise NotCanonical(f"{type(value).__name__} is not JSON")
-
-
-def _text(text: str) -> str:
-    # A lone half of a surrogate pair has no UTF-8, so no canonical form.
-    text.encode()
-    return '"' + "".join(_ESCAPES.get(one) or (f"\\u{ord(one):04x}" if one < " " else one) for one in text) + '"'
 
 
 def number_text(number: float) -> str:

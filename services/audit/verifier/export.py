@@ -123,12 +123,13 @@ def _row(line: bytes, where: str) -> Row:
 
 def read_openings(said: Mapping[str, Mapping[str, object]]) -> Openings:
     """Openings by path, each `{"salt": base64, "value": text}` or `{"erased": true}`. ValueError or TypeError otherwise."""
-    return {path: _opening(one) for path, one in said.items()}
-
-
-def _opening(said: Mapping[str, object]) -> Opening:
-    if said == {"erased": True}:
-        return ERASED
-    if said.keys() != {"salt", "value"} or not isinstance(said["salt"], str) or not isinstance(said["value"], str):
-        raise ValueError("an opening has salt and value, or is erased")
-    return Opening(strict_base64(said["salt"]), said["value"])
+    found: dict[str, Opening] = {}
+    for path, one in said.items():
+        salt, value = one.get("salt"), one.get("value")
+        if len(one) == 2 and isinstance(salt, str) and isinstance(value, str):
+            found[path] = Opening(strict_base64(salt), value)
+        elif one == {"erased": True}:
+            found[path] = ERASED
+        else:
+            raise ValueError("an opening has salt and value, or is erased")
+    return found

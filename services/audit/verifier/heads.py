@@ -22,6 +22,7 @@ class Head(NamedTuple):
     kind: Kind
     frontier: bytes | None = None
     """The hashes of its peaks, joined, where somebody keeps them."""
+    is_signed: bool = True
 
 
 class Opened(NamedTuple):
@@ -73,7 +74,7 @@ class Heads:
         """All are there: two roots of one size, and heads that the newest is behind, are found without any leaf."""
         self.sizes = sorted(self._by_size)
         for size, heads in self._by_size.items():
-            signed = [head for head in heads if head.kind in (Kind.ROOT, Kind.CONSISTENCY)]
+            signed = [head for head in heads if head.is_signed]
             for head in signed[1:]:
                 if head.root != signed[0].root:
                     text = f"two heads of size {size}: {signed[0].label} and {head.label} have different roots"

@@ -49,7 +49,7 @@ class Checkpoint:
 def strict_base64(text: str | bytes) -> bytes:
     """The bytes of standard, padded base64 in its one canonical spelling; ValueError for any other."""
     data = text.encode("ascii") if isinstance(text, str) else text
-    decoded = binascii.a2b_base64(data, strict_mode=True)
+    decoded = binascii.a2b_base64(data)
     if binascii.b2a_base64(decoded, newline=False) != data:
         raise ValueError("base64 is not in its canonical form")
     return decoded

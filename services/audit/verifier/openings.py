@@ -8,6 +8,7 @@ import binascii
 import hmac
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from typing import NamedTuple
 
 from services.audit.verifier.findings import Finding, Kind
@@ -38,7 +39,12 @@ def salt_of(seed: bytes, path: str) -> bytes:
 
 def commitment(salt: bytes, path: str, value: str) -> bytes:
     """The commitment (32 bytes) to a member's text."""
-    return hmac.digest(salt, COMMIT + path.encode() + b"\x00" + value.encode("utf-8", "surrogatepass"), "sha256")
+    return hmac.digest(salt, _begin(path) + value.encode("utf-8", "surrogatepass"), "sha256")
+
+
+@lru_cache(maxsize=64)
+def _begin(path: str) -> bytes:
+    return COMMIT + path.encode() + b"\x00"
 
 
 class Opened(NamedTuple):

@@ -88,7 +88,7 @@ class Producers:
         spans = self._seen[run.producer]
         highest = spans.highest()
         if (highest is None or run.first != highest + 1) and len(self._began) < MOST_HOLES:
-            self._began[run.producer, run.first] = run.place
+            self._began.setdefault((run.producer, run.first), run.place)
         repeated = spans.add(run.first, run.last)
         if repeated is not None:
             text = f"number {repeated} of {run.producer} comes again, at or after entry {run.place}"

@@ -18,7 +18,7 @@ from services.audit.verifier.notes import MOST_NOTE_BYTES, VerifierKey, claimed
 from services.audit.verifier.openings import Openings
 from services.audit.verifier.places import Places, believable, lines_at, offsets_at
 from services.audit.verifier.receipts import Receipt, read_receipts
-from services.audit.verifier.source import ABSENT, BLOCK, HASH, Claim, Job, Kept, Row
+from services.audit.verifier.source import BLOCK, HASH, Claim, Job, Kept, Row
 
 WIDTH = 256
 MOST_BUNDLE_BYTES = WIDTH * (2 + 65_535)
@@ -77,10 +77,13 @@ class Tiles:
         for tile in range(job.first // WIDTH, -(-(job.first + job.payload) // WIDTH)):
             width = min(WIDTH, self.size - tile * WIDTH)
             entries = _split(_tile(self.path, "entries", tile, width, MOST_BUNDLE_BYTES), width)
-            hashes = self.stored(0, tile * WIDTH, width)
+            hashes = _tile(self.path, "0", tile, width, WIDTH * HASH)
             for at in range(width):
-                index, kept = tile * WIDTH + at, hashes[at * HASH :][:HASH]
-                rows.append(Row(index, entries[at], None if kept in (ABSENT, b"") else kept, opened.get(index)))
+                kept = hashes[at * HASH : (at + 1) * HASH]
+                whole = len(kept) == HASH
+                lost = None if whole else "its leaf hash is missing"
+                index = tile * WIDTH + at
+                rows.append(Row(index, entries[at], kept if whole else None, opened.get(index), lost=lost))
         return rows
 
     def stored(self, level: int, start: int, count: int) -> bytes:

@@ -80,7 +80,7 @@ class Verification:
         if self.verdict.head is not None:
             self._heads.add(self.verdict.head)
         for claim in self._source.claims():
-            self._heads.add(Head(claim.size, claim.root, claim.label, Kind.ROOT, claim.frontier))
+            self._heads.add(Head(claim.size, claim.root, claim.label, Kind.ROOT, claim.frontier, is_signed=False))
         self._open_older([*older], self._source.older(), pool)
         self._heads.settle(self.verdict.head, self._findings)
 
@@ -105,7 +105,11 @@ class Verification:
     def _take(self, checked: Checked) -> None:
         if checked.end == checked.first:
             return
-        self._follow(checked)
+        if checked.first < self._next:
+            self._repeated(checked)
+            return
+        if checked.first > self._next:
+            self._missing(self._next, checked.first)
         for size in sorted(checked.cuts):
             self._heads.judge(size, self._grove.trees(checked.cuts[size]), self._findings)
         self._findings.extend(checked.findings)
@@ -126,14 +130,13 @@ class Verification:
         self._doubtful = max([self._doubtful, *checked.doubtful])
         self._next = max(self._next, checked.end)
 
-    def _follow(self, checked: Checked) -> None:
-        """A block begins where the last one ended, or something is missing or out of its place between them."""
-        if checked.first > self._next:
-            self._missing(self._next, checked.first)
-        elif checked.first < self._next:
-            text = f"entry {checked.first} comes again, or out of its place"
-            self._findings.add(Kind.MISSING, checked.first, text)
-            self._grove.give_up(checked.first)
+    def _repeated(self, checked: Checked) -> None:
+        """A block that does not begin where the last one ended, but before: it counts for nothing."""
+        text = f"entry {checked.first} comes again, or out of its place"
+        self._findings.add(Kind.MISSING, checked.first, text)
+        self._findings.extend(checked.findings)
+        self._grove.give_up(checked.first)
+        self._next = max(self._next, checked.end)
 
     def _missing(self, first: int, end: int) -> None:
         self._findings.add(Kind.MISSING, first, missing_text(first, end))

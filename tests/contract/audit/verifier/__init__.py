@@ -1,0 +1,1 @@
+"""Tests: what an auditor may rely on, the offline verifier over files."""

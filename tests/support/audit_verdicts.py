@@ -1,0 +1,31 @@
+"""Runs the offline verifier in this process, on one processor: what it found, as plain values."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from services.audit.verifier.cli import open_source
+from services.audit.verifier.findings import Kind
+from services.audit.verifier.notes import parse_key
+from services.audit.verifier.pool import Pool
+from services.audit.verifier.progress import Progress
+from services.audit.verifier.source import Kept
+from services.audit.verifier.verify import Verdict, Verification
+
+
+def verdict_on(path: Path, vkey: str, *, older: Sequence[str] = ()) -> Verdict:
+    """The verdict on a file or directory, with these notes kept from earlier. Raises Unreadable."""
+    kept = [Kept(f"kept {number}", note) for number, note in enumerate(older)]
+    with TemporaryDirectory() as scratch, Pool(1) as pool:
+        source = open_source(path, parse_key(vkey), Path(scratch), pool)
+        return Verification(source).run(kept, pool, Progress(source.total(), shown=False))
+
+
+def first_of_each(verdict: Verdict) -> dict[int, int | None]:
+    """The first bad index of each kind."""
+    return {int(kind): heap.first for kind, heap in sorted(verdict.findings.by_kind.items())}
+
+
+def kinds_of(verdict: Verdict) -> set[Kind]:
+    """The kinds that were found."""
+    return set(verdict.findings.by_kind)

@@ -1,0 +1,1 @@
+"""Tests: the offline verifier's decisions."""
