@@ -24,7 +24,8 @@ SHARES = {
         "gateway.idempotency",
         "settings.key.pub",
     ),
-    "audit": ("gateway.key.pub", "audit.cursors"),
+    "audit": ("gateway.key.pub", "audit.cursors", "audit-log.key.pub"),
+    "audit-signer": ("audit-log.key", "audit-log.key.pub"),
     "settings": ("gateway.key.pub", "settings.key", "settings.key.pub", "settings.kek", "settings.cursors"),
     "notifications": ("gateway.key.pub", "notifications.cursors"),
 }

@@ -91,7 +91,7 @@ def build_services(urls: Mapping[str, str], transport: Transport) -> list[Servic
     notifications_config = _of(NotificationsConfig, urls["notifications"])
     behind = [
         audit.build(
-            audit_config, database=open_database(audit_config, "audit"), transport=transport,
+            audit_config, database=open_database(audit_config, "audit"), transport=transport, signs=True,
             search_database=open_database(
                 audit_config, "audit", pool_size=audit.SEARCH_CONNECTIONS, statement_timeout_seconds=audit.SEARCH_SECONDS
             ),

@@ -6,7 +6,8 @@ A wrong environment is one line and exit code 2, anything else that ends the pro
 import asyncio
 import resource
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import typer
@@ -50,24 +51,22 @@ def service_cli(
     load: Callable[[], ConfigT],
     start: Callable[[ConfigT], Awaitable[Service]],
     migrate: Callable[[ConfigT], Awaitable[None]],
+    also: Mapping[str, Callable[[ConfigT], Awaitable[Service]]] | None = None,
 ) -> typer.Typer:
-    """The command line of one service: `load` reads the environment, `start` composes the service from it."""
+    """The command line of one service: `load` reads the environment, `start` composes the service from it.
+
+    `also` are further programs of the service by command, each served like the first.
+    """
     cli = typer.Typer(name=name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
     @cli.command("serve")
     def serve() -> None:
         """Serve until SIGTERM or SIGINT."""
+        _command(name, load, partial(_served, start))
 
-        async def run(config: ConfigT) -> None:
-            service = await start(config)
-            await run_services(
-                [service],
-                listen={service.name: (config.host, config.port)},
-                metrics_address=(config.metrics_host, config.metrics_port),
-                on_ready=lambda: log.info("serving", host=config.host, port=config.port),
-            )
-
-        _command(name, load, run)
+    for command, begin in (also or {}).items():
+        run = partial(_command, f"{name}-{command}", load, partial(_served, begin))
+        cli.command(command, help=f"Run the {command} until SIGTERM or SIGINT.")(lambda run=run: run())
 
     @cli.command("migrate")
     def apply_migrations() -> None:
@@ -108,6 +107,16 @@ def add_command(
         _command(cli.info.name or "", load, run)
 
     cli.command(command, help=help)(do)
+
+
+async def _served(start: Callable[[ConfigT], Awaitable[Service]], config: ConfigT) -> None:
+    service = await start(config)
+    await run_services(
+        [service],
+        listen={service.name: (config.host, config.port)},
+        metrics_address=(config.metrics_host, config.metrics_port),
+        on_ready=lambda: log.info("serving", host=config.host, port=config.port),
+    )
 
 
 def _command(name: str, load: Callable[[], ConfigT], run: Callable[[ConfigT], Awaitable[None]]) -> None:

@@ -1,26 +1,36 @@
 """The audit service's composition root: everything it is made of, on one screen."""
 
+from collections.abc import Sequence
 from functools import partial
 
 from libs.common.broker.topology import AUDIT_EVENTS
 from libs.common.broker.transport import Transport
 from libs.common.database.engine import Database
+from libs.common.database.migrate import is_current
+from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.relay import Relay
 from libs.common.delivery.subscriber import Subscriber
+from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
-from libs.common.keys import load_or_create_secret
+from libs.common.keys import load_ed25519_public, load_or_create_ed25519, load_or_create_secret, public_path
 from libs.common.start import assertion_verifier, open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
-from services.audit import routes
+from services.audit import log_routes, routes
 from services.audit.config import Config
-from services.audit.handlers import Recorder, keep_partitions_ahead
+from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
+from services.audit.log.notes import SigningKey, VerifierKey
+from services.audit.sequencer import Sequencer
+from services.audit.signer import Signer
 
 NAME = "audit"
+SIGNER = "audit-signer"
+LOG_KEY = "audit-log.key"
 VERSION = "0.1.0"
 SEARCH_SECONDS = 2.0
 SEARCH_CONNECTIONS = 4
+SIGNER_CONNECTIONS = 2
 
 
 async def start(config: Config) -> Service:
@@ -30,9 +40,37 @@ async def start(config: Config) -> Service:
     return build(config, database=database, search_database=search, transport=await open_transport(config, NAME))
 
 
-def build(config: Config, *, database: Database, search_database: Database, transport: Transport) -> Service:
-    """Wire the audit service; searches have a small pool and a statement time-out of their own."""
-    recorder = Recorder()
+async def start_signer(config: Config) -> Service:
+    """The signer in a process of its own: a key, a file, a connection, and no more of HTTP than probes."""
+    database = open_database(config, NAME, pool_size=SIGNER_CONNECTIONS)
+
+    async def migrated() -> None:
+        if not await is_current(database, NAME):
+            raise Unavailable("the schema is not migrated", code="schema_outdated")
+
+    app = create_app(
+        service=SIGNER,
+        title="Reeve audit signer",
+        version=VERSION,
+        checks={"database": database.ping, "migrations": migrated},
+    )
+    return Service(name=SIGNER, app=app, tasks=(signer(config, database).run,), database=database)
+
+
+def signer(config: Config, database: Database) -> Signer:
+    """The signer; makes the log's key where there is none."""
+    key = load_or_create_ed25519(config.keys / LOG_KEY)
+    return Signer(database, SigningKey(config.audit_log_origin, key), config.signer_dir)
+
+
+def build(
+    config: Config, *, database: Database, search_database: Database, transport: Transport, signs: bool = False
+) -> Service:
+    """Wire the audit service; searches have a small pool and a statement time-out of their own.
+
+    `signs` has the signer run here too: where one process is the whole platform.
+    """
+    recorder, sequencer = Recorder(), Sequencer(database)
     app = create_app(
         service=NAME,
         title="Reeve audit",
@@ -42,17 +80,34 @@ def build(config: Config, *, database: Database, search_database: Database, tran
     )
     app.state.search_database = search_database
     app.state.cursor_key = CursorKey(load_or_create_secret(config.keys / "audit.cursors"))
+    public = load_ed25519_public(public_path(config.keys / LOG_KEY))
+    app.state.log_key = VerifierKey(config.audit_log_origin, public.public_bytes_raw())
     app.include_router(routes.router)
+    app.include_router(log_routes.router)
+
+    async def count_and_sequence(arrived: Sequence[Arrived]) -> None:
+        await recorder.count_stored(arrived)
+        sequencer.wake()
 
     events = Subscriber(
         database,
         transport,
         AUDIT_EVENTS,
         handle=recorder.record_events,
-        after=recorder.count_stored,
+        after=count_and_sequence,
         catalog=CATALOG,
     )
     relay = Relay(database, transport, producer=NAME)
+
+    async def record() -> None:
+        await give_leaves(database)
+        await events.run()
+
+    async def sequence() -> None:
+        await give_leaves(database)
+        await sequencer.run()
+
+    signing = (signer(config, database).run,) if signs else ()
 
     async def close() -> None:
         await search_database.close()
@@ -61,7 +116,7 @@ def build(config: Config, *, database: Database, search_database: Database, tran
     return Service(
         name=NAME,
         app=app,
-        tasks=(events.run, relay.run, partial(keep_partitions_ahead, database)),
+        tasks=(record, relay.run, partial(keep_partitions_ahead, database), sequence, *signing),
         database=database,
         close=close,
     )

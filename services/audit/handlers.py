@@ -11,6 +11,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from libs.common import logs
 from libs.common.database.engine import Database, Session
 from libs.common.delivery.arrivals import Arrived
+from libs.common.delivery.senders import producer_of
 from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
 from services.audit.models.entries import OUR_SOURCE, Entry, describe
@@ -20,6 +21,7 @@ from services.audit.store import entries as store
 MONTHS_AHEAD = 3
 PARTITION_SECONDS = 6 * 3600.0
 RETRY_SECONDS = 60.0
+LEAVES_RETRY_SECONDS = 1.0
 MOST_KNOWN_FACETS = 10_000
 ENTRIES_PER_TURN = 200
 """Entries made before the event loop serves others; about three milliseconds."""
@@ -61,12 +63,13 @@ class Recorder:
         LAG_SECONDS.set(lag_of(arrived, datetime.now(UTC)))
 
 
-async def _described(arrived: Sequence[Arrived], tallies: Tallies) -> AsyncIterator[Entry]:
-    """The entries of the batch, counted into `tallies`; others have their turn in between."""
+async def _described(arrived: Sequence[Arrived], tallies: Tallies) -> AsyncIterator[tuple[Entry, bool]]:
+    """The entries of the batch, counted into `tallies`, and whether their producers number without gaps; others have
+    their turn in between."""
     for number, one in enumerate(arrived, 1):
         entry = describe(one.event, producer=one.producer, catalog=CATALOG)
         tallies[tally_of(entry)] += 1
-        yield entry
+        yield entry, bool(producer_of(one.message))
         if number % ENTRIES_PER_TURN == 0:
             await asyncio.sleep(0)
 
@@ -75,6 +78,24 @@ def lag_of(arrived: Sequence[Arrived], now: datetime) -> float:
     """Seconds since the newest event of our own; a platform's clock, or its memory of old events, says nothing of us."""
     times = [one.event.time for one in arrived if one.event.source.startswith(OUR_SOURCE)]
     return max(0.0, (now - max(times)).total_seconds()) if times else 0.0
+
+
+async def give_leaves(database: Database) -> None:
+    """Give all entries of an older release their leaves, a batch at a time, before this one records; waits for a database."""
+    given = 0
+    while True:
+        try:
+            async with database.transaction() as session:
+                count = await store.fill_leaves(session)
+        except Unavailable as error:
+            log.warning("leaves not made", error=type(error).__name__)
+            await asyncio.sleep(LEAVES_RETRY_SECONDS)
+            continue
+        given += count
+        if count == 0:
+            break
+    if given:
+        log.info("older entries have their leaves", count=given)
 
 
 async def keep_partitions_ahead(database: Database) -> None:

@@ -43,6 +43,7 @@ from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
+from services.gateway.features.log.routes import LOG_PREFIX, log_router, text_shape
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
@@ -139,7 +140,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         openapi_url=OPENAPI_URL,
         docs_url=DOCS_URL,
         public=True,
-        error_shapes={ERROR_PREFIX: oauth_shape},
+        error_shapes={ERROR_PREFIX: oauth_shape, LOG_PREFIX: text_shape},
     )
     app.add_middleware(Recorder, journal=journal, keys=idempotency)
     state = app.state
@@ -154,7 +155,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
     state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
-    app.include_router(_routes())
+    app.include_router(_routes(config))
     install(app, access, open_paths=(OPENAPI_URL, DOCS_URL))
 
     async def resolve(arrived: Sequence[Arrived]) -> None:
@@ -189,7 +190,7 @@ def _windows(config: Config) -> Windows:
     return SharedWindows(url.get_secret_value()) if url is not None else MovingWindows()
 
 
-def _routes() -> APIRouter:
+def _routes(config: Config) -> APIRouter:
     api = APIRouter(prefix="/api/v1")
     admin = APIRouter(prefix="/admin")
     for router in (
@@ -198,6 +199,7 @@ def _routes() -> APIRouter:
         catalog_router, stream_router,
     ):  # fmt: skip
         admin.include_router(router)
-    for router in (admin, events_router, public_settings_router, oauth_router):
+    log = log_router(is_public=config.audit_log_public)
+    for router in (admin, events_router, public_settings_router, oauth_router, log):
         api.include_router(router)
     return api

@@ -81,6 +81,7 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     settings_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8081")
     audit_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8082")
     notifications_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8083")
+    audit_log_public: bool = False
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
 
     @property

@@ -12,8 +12,8 @@ import asyncpg
 from libs.common.database.engine import Session, driver
 from libs.common.web.paging import MOST_COUNT
 from services.audit.models.entries import OUTCOMES, SEVERITIES
+from services.audit.models.leaves import sequence_of
 from services.audit.models.words import Group
-from services.audit.store.entries import sequence_of
 
 SHOWN = (
     "id::text AS id", "sequence", "event_id", "event_type", "action", "target_type", "target_id", "admin_user_id",

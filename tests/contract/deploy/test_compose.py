@@ -10,6 +10,7 @@ from deploy import make_env
 from tests.contract.deploy.conftest import ROOT, Compose
 
 OURS = ("gateway", "audit", "settings", "notifications")
+SIGNER = "audit-signer"
 ONE_SHOT = ("prepare", "share-keys")
 PUBLISHED = {"gateway", "grafana", "prometheus"}
 KNOWN_OPTIONS = {
@@ -24,7 +25,17 @@ def _services(compose: Compose) -> dict[str, dict[str, Any]]:
 
 
 def test_every_part_of_the_platform_is_there(compose: Compose) -> None:
-    wanted = {*OURS, *ONE_SHOT, "postgres", "rabbitmq", "prometheus", "grafana", "alertmanager", "postgres-exporter"}
+    wanted = {
+        *OURS,
+        SIGNER,
+        *ONE_SHOT,
+        "postgres",
+        "rabbitmq",
+        "prometheus",
+        "grafana",
+        "alertmanager",
+        "postgres-exporter",
+    }
     assert set(compose.services) == wanted
 
 
@@ -86,7 +97,7 @@ def test_only_the_gateway_and_the_two_views_have_a_port_on_the_host_and_only_loc
 
 def test_the_stores_have_no_way_out(compose: Compose) -> None:
     networks = compose.raw["networks"]
-    for name in ("postgres", "rabbitmq", "audit", "settings", "notifications", "prepare"):
+    for name in ("postgres", "rabbitmq", "audit", SIGNER, "settings", "notifications", "prepare"):
         joined = _services(compose)[name]["networks"]
         assert all((networks[network] or {}).get("internal") for network in joined), name
     assert not set(_services(compose)["grafana"]["networks"]) & set(_services(compose)["postgres"]["networks"])
@@ -109,7 +120,7 @@ def test_what_is_named_exists(compose: Compose) -> None:
 
 def test_foreign_images_are_named_by_exact_version(compose: Compose) -> None:
     for name, service in _services(compose).items():
-        if name not in (*OURS, *ONE_SHOT):
+        if name not in (*OURS, SIGNER, *ONE_SHOT):
             assert re.fullmatch(r"[a-z./-]+:v?\d+\.\d+(\.\d+)?(-[a-z]+)?", service["image"]), name
 
 

@@ -33,6 +33,16 @@ def test_the_preparation_reads_every_variable_it_is_given(compose: Compose) -> N
     assert set(compose.environment("prepare", {})) <= _variables(Passwords, ContainerSettings)
 
 
+def test_the_signer_is_given_what_it_reads_and_the_log_has_one_name(
+    compose: Compose, operator_values: dict[str, str]
+) -> None:
+    given = compose.environment("audit-signer", operator_values)
+    assert set(given) <= _variables(_config("audit"))
+    assert given["REEVE_AUDIT_LOG_ORIGIN"] == compose.environment("audit", operator_values)["REEVE_AUDIT_LOG_ORIGIN"]
+    mounted = {str(one).split(":")[1] for one in compose.services["audit-signer"]["volumes"]}  # type: ignore[attr-defined]
+    assert mounted == {given["REEVE_KEYS_DIR"], given["REEVE_AUDIT_SIGNER_DIR"]}
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_the_values_of_a_new_operator_are_taken(
     compose: Compose, operator_values: dict[str, str], no_variables: pytest.MonkeyPatch, service: str

@@ -68,6 +68,6 @@ def test_what_is_not_named_stays_out_of_the_image() -> None:
 
 def test_volumes_find_a_folder_of_the_right_owner() -> None:
     [made] = [run for run in _final("RUN") if "install --directory" in run]
-    for service in ("gateway", "audit", "settings", "notifications"):
+    for service in ("gateway", "audit", "audit-signer", "settings", "notifications"):
         assert f"/var/lib/reeve/keys-of/{service}" in made
     assert "--owner=reeve --group=reeve --mode=0700" in made

@@ -141,7 +141,7 @@ def test_prometheus_asks_the_containers_that_there_are(compose: Compose) -> None
         if not target.startswith("127.0.0.1:")
     }
     assert {target.split(":")[0] for target in targets} <= set(compose.services)
-    assert {f"{name}:9464" for name in ("gateway", "audit", "settings", "notifications")} <= targets
+    assert {f"{name}:9464" for name in ("gateway", "audit", "audit-signer", "settings", "notifications")} <= targets
     mounted = {str(mount).split(":")[1] for mount in compose.services["prometheus"]["volumes"]}  # type: ignore[attr-defined]
     assert set(config["rule_files"]) <= mounted
 

@@ -14,6 +14,7 @@ from libs.common.events.envelope import STRUCTURED, Event, encode
 from libs.common.identity import Actor, ActorType, Caller, Level, Origin
 from libs.common.ids import new_id
 from services.audit.handlers import Recorder
+from services.audit.sequencer import Sequencer
 
 ADMIN = "0199a0c0-0000-7000-8000-00000000000a"
 OTHER = "0199a0c0-0000-7000-8000-00000000000b"
@@ -67,6 +68,13 @@ class Archive:
         async with self.database.transaction() as session:
             await self.recorder.record_events(session, batch)
         await self.recorder.count_stored(batch)
+
+    async def sequence(self) -> int:
+        """Take every leaf into the tree, as the sequencer does; returns how many."""
+        taken, sequencer = 0, Sequencer(self.database)
+        while count := await sequencer.turn():
+            taken += count
+        return taken
 
     async def get(self, target: str, *, permission: str = "audit:read", audience: str = "audit") -> httpx.Response:
         """GET `/internal/audit<target>` for an administrator with that permission."""

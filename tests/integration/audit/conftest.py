@@ -14,7 +14,7 @@ from libs.common.broker.topology import AUDIT_EVENTS
 from libs.common.database.engine import Database
 from libs.common.keys import load_or_create_ed25519
 from libs.common.web.service import Service
-from services.audit.app import build
+from services.audit.app import LOG_KEY, build
 from services.audit.config import Config
 from tests.integration.audit.archive import Archive
 from tests.support.postgres import PlatformDatabase
@@ -40,6 +40,7 @@ async def built(platform_db: MakeDatabase, tmp_path: Path) -> AsyncIterator[Buil
     config = Config(data_dir=tmp_path)
     config.keys.mkdir(parents=True, exist_ok=True)
     load_or_create_ed25519(config.keys / "gateway.key")
+    load_or_create_ed25519(config.keys / LOG_KEY)
     database, search = platform.database("audit"), platform.database("audit", statement_timeout_seconds=2)
     transport = EmbeddedTransport(queues=(AUDIT_EVENTS,))
     service = build(config, database=database, search_database=search, transport=transport)

@@ -13,6 +13,7 @@ import pytest
 from libs.common.broker.transport import Message
 from libs.common.events.envelope import BATCH, Event, encode, pack
 from services.audit.handlers import MONTHS_AHEAD
+from services.audit.models.leaves import sequence_of
 from services.audit.store import entries as store
 from tests.integration.audit.archive import Archive, arrived, message_of, platform_event, request_recorded
 from tests.integration.audit.conftest import Built
@@ -169,7 +170,7 @@ async def test_an_id_is_a_uuid7_and_carries_its_place(archive: Archive) -> None:
     ids = [UUID(str(row["id"])) for row in rows]
     assert ids == sorted(set(ids))
     assert {(one.version, one.variant) for one in ids} == {(7, "specified in RFC 4122")}
-    assert [store.sequence_of(one) for one in ids] == list(range(300))
+    assert [sequence_of(one) for one in ids] == list(range(300))
 
 
 async def test_raw_members_of_the_way_are_kept(archive: Archive) -> None:

@@ -1,6 +1,6 @@
 """The audit log: what was done, by whom, from where, and how it ended."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -12,19 +12,28 @@ from services.gateway.features.audit.schemas import (
     ActionsResponse,
     AuditEntriesResponse,
     AuditEntryResponse,
+    AuditProofResponse,
     AuditRangeQuery,
     AuditStatsResponse,
     SearchAuditQuery,
     TargetTypesResponse,
+    VerifiedAuditResponse,
+    VerifyAuditRequest,
 )
 from services.gateway.features.route import AdminRoute
-from services.gateway.features.schemas import answers
+from services.gateway.features.schemas import Responses, answers
+from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.forward import forward
 
+PROVEN: Responses = {
+    200: {"model": AuditProofResponse, "content": {"text/plain": {"schema": {"type": "string"}}}},
+}
 router = APIRouter(prefix="/audit", tags=["audit"], route_class=AdminRoute)
 
 MaySearch = Annotated[Caller, Depends(requires("audit:read", action="list_audit_logs"))]
 MayRead = Annotated[Caller, Depends(requires("audit:read", action="view_audit_log", target="audit_log/{entry_id}"))]
+MayProve = Annotated[Caller, Depends(requires("audit:verify", action="prove_audit_log", target="audit_log/{entry_id}"))]
+MayVerify = Annotated[Caller, Depends(requires("audit:verify", action="verify_audit_log"))]
 MayCount = Annotated[Caller, Depends(requires("audit:read", action="view_audit_stats"))]
 MayListActions = Annotated[Caller, Depends(requires("audit:read", action="list_audit_actions"))]
 MayListTargets = Annotated[Caller, Depends(requires("audit:read", action="list_audit_target_types"))]
@@ -42,6 +51,38 @@ async def search_audit_logs(
 async def view_audit_log(request: Request, caller: MayRead, entry_id: UUID) -> Response:
     """One entry, whole."""
     return await forward(request, caller, service="audit", path=f"/internal/audit/logs/{entry_id}")
+
+
+@router.get("/logs/{entry_id}/proof", responses=PROVEN)
+async def prove_audit_log(
+    request: Request,
+    caller: MayProve,
+    entry_id: UUID,
+    format: Literal["json", "tlog-proof"] = "json",  # noqa: A002 - the name of the parameter
+) -> Response:
+    """What proves that one entry is in the log, against its newest signed checkpoint; or the same as a `.tlog-proof` file.
+
+    409 `proof_not_ready` until a checkpoint reaches the entry, which takes about a second.
+    """
+    return await forward(request, caller, service="audit", path=f"/internal/audit/logs/{entry_id}/proof")
+
+
+@router.post("/verify", responses=answers(VerifiedAuditResponse))
+async def verify_audit_log(request: Request, caller: MayVerify, body: VerifyAuditRequest) -> Response:
+    """Derive a part of the log again from what is stored, and say what does not hold and where first.
+
+    Leaves, the entries they speak of, what opens their commitments, and the tree above them. A call checks at most 4,096
+    entries; go on from `next`. Whoever trusts nobody here verifies an export offline.
+    """
+    upstream: Upstream = request.app.state.upstream
+    answer = await upstream.read(
+        "audit",
+        "/internal/audit/log/verification",
+        f"first={body.first}&count={body.count}",
+        caller=caller,
+        permission=request.state.permission,
+    )
+    return Response(answer.body, status_code=answer.status, headers=answer.headers)
 
 
 @router.get("/stats", responses=answers(AuditStatsResponse))

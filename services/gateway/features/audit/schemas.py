@@ -4,11 +4,16 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from services.gateway.features.schemas import ListQuery, ListResponse
 
 Text = Annotated[str, Field(min_length=1, max_length=255)]
+MOST_VERIFIED = 4_096
+"""Leaves that one call derives again."""
+AuditProblem = Literal[
+    "leaf_hash", "leaf_missing", "entry_missing", "entry_changed", "commitment", "node", "root", "checkpoint"
+]
 
 
 class Outcome(StrEnum):
@@ -112,3 +117,42 @@ class TargetTypesResponse(ListResponse):
     """The distinct target types."""
 
     target_types: list[str]
+
+
+class AuditProofResponse(BaseModel):
+    """What proves that one entry is in the log. `entry` are the canonical bytes, `hashes` lead from the leaf to the root."""
+
+    sequence: int
+    entry: str
+    leaf_hash: str
+    tree_size: int
+    hashes: list[str]
+    checkpoint: str
+
+
+class VerifyAuditRequest(BaseModel):
+    """The part of the log to derive again, from `first` on. All of it: begin at 0 and go on from `next` until it is null."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    first: Annotated[StrictInt, Field(ge=0, lt=2**62)] = 0
+    count: Annotated[StrictInt, Field(ge=1, le=MOST_VERIFIED)] = MOST_VERIFIED
+
+
+class AuditFinding(BaseModel):
+    """What does not hold, and the first sequence it touches."""
+
+    sequence: int
+    problem: AuditProblem
+
+
+class VerifiedAuditResponse(BaseModel):
+    """What was derived again; with the last part, the head of the tree and its checkpoint too."""
+
+    first: int
+    checked: int
+    next: int | None
+    tree_size: int
+    root: str
+    holds: bool
+    first_bad: AuditFinding | None

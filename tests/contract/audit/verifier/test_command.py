@@ -75,7 +75,9 @@ def test_several_kinds_are_1_and_each_names_its_first_place(log: MadeLog, tmp_pa
     assert done.stdout.splitlines()[-1].startswith("The log does NOT hold")
 
 
-@pytest.mark.parametrize(("change", "code"), [("signature", 10), ("root", 11), ("leaf", 12), ("missing", 13), ("silence", 15)])
+@pytest.mark.parametrize(
+    ("change", "code"), [("signature", 10), ("root", 11), ("leaf", 12), ("missing", 13), ("silence", 15)]
+)
 def test_one_kind_is_its_own_exit_code(log: MadeLog, change: str, code: int, tmp_path: Path) -> None:
     extra: list[str] = []
     match change:

@@ -1,0 +1,139 @@
+"""The verifiable log over HTTP, for the gateway only: proofs, checkpoint, key, tiles, and a check of what is stored."""
+
+import base64
+from typing import Annotated, Literal
+from uuid import UUID
+
+import orjson
+from fastapi import APIRouter, Depends, Query, Request, Response
+
+from libs.common.database.engine import Database, Session
+from libs.common.errors import Conflict, NotFound
+from libs.common.identity import Caller
+from libs.common.web.body import StrictRoute
+from libs.common.web.caller import asserted
+from services.audit.log.evidence import MEDIA_TYPE, proof_text
+from services.audit.log.notes import VerifierKey
+from services.audit.log.proofs import inclusion_ranges
+from services.audit.log.tiles import TILE_WIDTH, Tile, entry_bundle
+from services.audit.store import checkpoints, leaves, soundness, tree
+
+MOST_CHECKED = 4_096
+"""Leaves that one call derives again; whoever checks all goes on from `next`."""
+IMMUTABLE = "public, max-age=31536000, immutable"
+NEWEST = "public, max-age=1"
+OCTETS = "application/octet-stream"
+
+router = APIRouter(prefix="/internal/audit", route_class=StrictRoute)
+Verifier = Annotated[Caller, Depends(asserted("audit:verify", audience="audit"))]
+Format = Annotated[Literal["json", "tlog-proof"], Query()]
+
+
+@router.get("/logs/{entry_id}/proof")
+async def prove_entry(request: Request, verifier: Verifier, entry_id: UUID, format: Format = "json") -> Response:  # noqa: A002 - its public name
+    """What proves that one entry is in the log of the newest checkpoint."""
+    async with _database(request).reading() as session:
+        leaf = await leaves.find(session, entry_id)
+        if leaf is None:
+            raise NotFound(f"no audit entry {entry_id}", code="audit_log_not_found")
+        checkpoint = await checkpoints.newest(session)
+        if checkpoint is None or checkpoint.size <= leaf.sequence:
+            raise Conflict(
+                f"entry {entry_id} has sequence {leaf.sequence} and no signed checkpoint reaches it yet; ask again in a second",
+                code="proof_not_ready",
+            )
+        proof = await tree.proof(session, inclusion_ranges(leaf.sequence, checkpoint.size))
+    if format == "tlog-proof":
+        text = proof_text(index=leaf.sequence, proof=proof, checkpoint=checkpoint.note)
+        return Response(text, media_type=MEDIA_TYPE)
+    body = {
+        "sequence": leaf.sequence,
+        "entry": _base64(leaf.body),
+        "leaf_hash": _base64(leaf.hash),
+        "tree_size": checkpoint.size,
+        "hashes": [_base64(one) for one in proof],
+        "checkpoint": checkpoint.note,
+    }
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+@router.get("/log/key")
+async def view_key(request: Request, verifier: Verifier) -> Response:
+    """The log's verifier key, as signed notes write it."""
+    key: VerifierKey = request.app.state.log_key
+    return Response(f"{key.text}\n", media_type=MEDIA_TYPE)
+
+
+@router.get("/log/checkpoint")
+async def view_checkpoint(request: Request, verifier: Verifier) -> Response:
+    """The newest signed checkpoint."""
+    async with _database(request).reading() as session:
+        found = await checkpoints.newest(session)
+    if found is None:
+        raise NotFound("the log has no signed checkpoint yet", code="checkpoint_not_found")
+    return Response(found.note, media_type=MEDIA_TYPE, headers={"cache-control": NEWEST})
+
+
+@router.get("/log/tile/{path:path}")
+async def view_tile(request: Request, verifier: Verifier, path: str) -> Response:
+    """A tile of hashes, or of leaves; one that is not full yet by its width."""
+    tile = Tile.parse(path)
+    if tile is None:
+        raise NotFound(f"no tile is called {path[:100]!r}", code="tile_not_found")
+    async with _database(request).reading() as session:
+        content = await _content(session, tile)
+    if content is None:
+        raise NotFound(f"the log does not reach tile {tile.path} yet", code="tile_not_found")
+    return Response(content, media_type=OCTETS, headers={"cache-control": IMMUTABLE})
+
+
+@router.get("/log/verification")
+async def verify_log(
+    request: Request,
+    verifier: Verifier,
+    first: Annotated[int, Query(ge=0, lt=2**62)] = 0,
+    count: Annotated[int, Query(ge=1, le=MOST_CHECKED)] = MOST_CHECKED,
+) -> Response:
+    """Derive a part of the log again from its stored bytes; with the last part, the head and its checkpoint too."""
+    async with _database(request).reading() as session:
+        state = await tree.state(session)
+        end = _end(first, count, state.size)
+        found = await soundness.check_leaves(session, first=first, end=end)
+        if found is None and end == state.size:
+            found = await soundness.check_head(session, request.app.state.log_key)
+    body = {
+        "first": first,
+        "checked": end - first,
+        "next": end if end < state.size and found is None else None,
+        "tree_size": state.size,
+        "root": _base64(state.root),
+        "holds": found is None,
+        "first_bad": None if found is None else {"sequence": found.sequence, "problem": found.problem},
+    }
+    return Response(orjson.dumps(body), media_type="application/json")
+
+
+def _end(first: int, count: int, size: int) -> int:
+    """Where a part ends: with a whole tile where it can, so that parts which follow each other leave none unchecked."""
+    end = min(first + count, size)
+    whole = end - end % TILE_WIDTH
+    return max(first, whole if first < whole and end < size else end)
+
+
+async def _content(session: Session, tile: Tile) -> bytes | None:
+    """The bytes of a tile, as far as the tree reaches: what is not in the tree yet is not told."""
+    state = await tree.state(session)
+    if (tile.first + tile.width) << 8 * (tile.level or 0) > state.size:
+        return None
+    if tile.level is None:
+        return entry_bundle(await tree.bodies(session, tile))
+    return b"".join(await tree.hashes(session, tile))
+
+
+def _database(request: Request) -> Database:
+    database: Database = request.app.state.search_database
+    return database
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

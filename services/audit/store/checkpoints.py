@@ -1,0 +1,30 @@
+"""Signed checkpoints: one for a size, written once."""
+
+from dataclasses import dataclass
+
+from libs.common.database.engine import Session, driver
+
+
+@dataclass(frozen=True, slots=True)
+class StoredCheckpoint:
+    """A signed head and its note."""
+
+    size: int
+    root: bytes
+    note: str
+
+
+async def append(session: Session, checkpoint: StoredCheckpoint) -> None:
+    """Publish a note. One that is there already stays: the same head is signed the same way, and no size has two heads."""
+    await driver(session).execute(
+        "INSERT INTO log_checkpoints (size, root, note) VALUES ($1, $2, $3) ON CONFLICT (size) DO NOTHING",
+        checkpoint.size,
+        checkpoint.root,
+        checkpoint.note,
+    )
+
+
+async def newest(session: Session) -> StoredCheckpoint | None:
+    """The newest one, or None."""
+    row = await driver(session).fetchrow("SELECT size, root, note FROM log_checkpoints ORDER BY size DESC LIMIT 1")
+    return None if row is None else StoredCheckpoint(**row)
