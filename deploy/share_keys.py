@@ -21,6 +21,7 @@ SHARES = {
         "tokens.key.pub",
         "gateway.cursors",
         "gateway.idempotency",
+        "gateway.signing",
         "settings.key.pub",
     ),
     "audit": ("gateway.key.pub", "audit.cursors"),

@@ -17,6 +17,7 @@ from libs.common.keys import load_or_create_ed25519, load_or_create_secret, load
 SECRET_FILES = (
     "gateway.cursors",
     "gateway.idempotency",
+    "gateway.signing",
     "audit.cursors",
     "settings.cursors",
     "notifications.cursors",

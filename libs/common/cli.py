@@ -67,12 +67,12 @@ def service_cli(
                 on_ready=lambda: log.info("serving", host=config.host, port=config.port),
             )
 
-        _command(name, load, run)
+        run_command(name, load, run)
 
     @cli.command("migrate")
     def apply_migrations() -> None:
         """Bring this service's schema up to date."""
-        _command(name, load, migrate)
+        run_command(name, load, migrate)
 
     @cli.command("check")
     def check() -> None:
@@ -89,12 +89,14 @@ def service_cli(
             if any(state != "ok" for state in found.values()):
                 raise typer.Exit(1)
 
-        _command(name, load, run)
+        run_command(name, load, run)
 
     return cli
 
 
-def _command(name: str, load: Callable[[], ConfigT], run: Callable[[ConfigT], Awaitable[None]]) -> None:
+def run_command(name: str, load: Callable[[], ConfigT], run: Callable[[ConfigT], Awaitable[None]]) -> None:
+    """Read the environment and do one thing with it, as a command of the service `name`."""
+
     async def main() -> None:
         config = load()
         logs.configure(name, config.log_level)

@@ -48,6 +48,8 @@ class Actor:
     permissions: frozenset[str]
     session_id: str | None = None
     client_id: str | None = None
+    permission_epoch: int = 0
+    """Larger after each change of what the actor may do."""
 
     def may(self, permission: str) -> bool:
         """Whether `<resource>:<verb>` is held, directly or through `*` or `<resource>:*`."""

@@ -5,6 +5,7 @@ from libs.common.events.envelope import Event
 from libs.common.identity import Actor
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl
+from services.gateway.access.signing import SigningKeys
 from services.gateway.stream.hub import Hub
 
 TYPES = frozenset(
@@ -14,6 +15,8 @@ TYPES = frozenset(
         users.UserStatusChanged.TYPE,
         users.ClientRegistered.TYPE,
         users.ClientDeleted.TYPE,
+        users.TokenRevoked.TYPE,
+        users.SigningKeyRotated.TYPE,
     }
 )
 """The types that change who may do what."""
@@ -22,8 +25,9 @@ TYPES = frozenset(
 class AccessEvents:
     """Evicts what an event makes untrue, and ends the streams it concerns."""
 
-    def __init__(self, access: AccessControl, senders: Senders, hub: Hub) -> None:
+    def __init__(self, access: AccessControl, senders: Senders, keys: SigningKeys, hub: Hub) -> None:
         self._access = access
+        self._keys = keys
         self._senders = senders
         self._hub = hub
 
@@ -39,6 +43,10 @@ class AccessEvents:
                 self._hub.end_where(lambda actor: _is(actor, user_id))
             case users.ClientRegistered.TYPE | users.ClientDeleted.TYPE:
                 self._senders.evict()
+            case users.SigningKeyRotated.TYPE:
+                self._keys.wake()
+                if event.data.get("revokes_older"):
+                    self._hub.end_where(lambda actor: True)
             case _:
                 pass
 
@@ -46,6 +54,7 @@ class AccessEvents:
         """Live events may have been missed: what is cached may be untrue."""
         self._access.evict()
         self._senders.evict()
+        self._keys.wake()
 
 
 def _is(actor: Actor, user_id: object) -> bool:

@@ -13,7 +13,10 @@ from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.users.routes import router as users_router
 
 ADMIN = "/api/v1/admin"
-PUBLIC = {("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token")}
+PUBLIC = {
+    ("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token"),
+    ("post", "/api/v1/oauth/introspect"), ("post", "/api/v1/oauth/revoke"),
+}  # fmt: skip
 PATHS = {
     f"{ADMIN}/auth/login": {"post"},
     f"{ADMIN}/auth/refresh": {"post"},
@@ -32,6 +35,8 @@ PATHS = {
     f"{ADMIN}/roles": {"get"},
     f"{ADMIN}/roles/{{name}}": {"get"},
     "/api/v1/oauth/token": {"post"},
+    "/api/v1/oauth/introspect": {"post"},
+    "/api/v1/oauth/revoke": {"post"},
 }
 
 
