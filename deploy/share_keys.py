@@ -22,6 +22,7 @@ SHARES = {
         "gateway.cursors",
         "gateway.factors",
         "gateway.idempotency",
+        "gateway.signing",
         "settings.key.pub",
     ),
     "audit": ("gateway.key.pub", "audit.cursors", "audit-log.key.pub"),

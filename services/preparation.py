@@ -18,6 +18,7 @@ SECRET_FILES = (
     "gateway.cursors",
     "gateway.factors",
     "gateway.idempotency",
+    "gateway.signing",
     "audit.cursors",
     "settings.cursors",
     "notifications.cursors",

@@ -62,16 +62,16 @@ def service_cli(
     @cli.command("serve")
     def serve() -> None:
         """Serve until SIGTERM or SIGINT."""
-        _command(name, load, partial(_served, start))
+        run_command(name, load, partial(_served, start))
 
     for command, begin in (also or {}).items():
-        run = partial(_command, f"{name}-{command}", load, partial(_served, begin))
+        run = partial(run_command, f"{name}-{command}", load, partial(_served, begin))
         cli.command(command, help=f"Run the {command} until SIGTERM or SIGINT.")(lambda run=run: run())
 
     @cli.command("migrate")
     def apply_migrations() -> None:
         """Bring this service's schema up to date."""
-        _command(name, load, migrate)
+        run_command(name, load, migrate)
 
     @cli.command("check")
     def check() -> None:
@@ -88,25 +88,9 @@ def service_cli(
             if any(state != "ok" for state in found.values()):
                 raise typer.Exit(1)
 
-        _command(name, load, run)
+        run_command(name, load, run)
 
     return cli
-
-
-def add_command(
-    cli: typer.Typer,
-    command: str,
-    run: Callable[[ConfigT], Coroutine[Any, Any, None]],
-    *,
-    load: Callable[[], ConfigT],
-    help: str,  # noqa: A002 - what typer calls it
-) -> None:
-    """Give a service's command line one more command of its own."""
-
-    def do() -> None:
-        _command(cli.info.name or "", load, run)
-
-    cli.command(command, help=help)(do)
 
 
 async def _served(start: Callable[[ConfigT], Awaitable[Service]], config: ConfigT) -> None:
@@ -119,7 +103,9 @@ async def _served(start: Callable[[ConfigT], Awaitable[Service]], config: Config
     )
 
 
-def _command(name: str, load: Callable[[], ConfigT], run: Callable[[ConfigT], Awaitable[None]]) -> None:
+def run_command(name: str, load: Callable[[], ConfigT], run: Callable[[ConfigT], Awaitable[None]]) -> None:
+    """Read the environment and do one thing with it, as a command of the service `name`."""
+
     async def main() -> None:
         config = load()
         logs.configure(name, config.log_level)

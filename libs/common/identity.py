@@ -50,6 +50,8 @@ class Actor:
     client_id: str | None = None
     lapses_at: float | None = None
     """When the first of the permissions ends that are held for a time, in seconds since 1970; None without any."""
+    permission_epoch: int = 0
+    """Larger after each change of what the actor may do."""
 
     def may(self, permission: str) -> bool:
         """Whether `<resource>:<verb>` is held, directly or through `*` or `<resource>:*`."""

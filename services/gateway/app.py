@@ -1,6 +1,7 @@
 """The gateway's composition root: everything it is made of, on one screen."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 import orjson
@@ -18,6 +19,7 @@ from libs.common.delivery.subscriber import Subscriber
 from libs.common.events import asyncapi
 from libs.common.events.all_types import CATALOG
 from libs.common.keys import load_or_create_ed25519, load_or_create_secret, load_x25519_public, public_path
+from libs.common.sealing import Locker
 from libs.common.start import open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.service import Service
@@ -28,6 +30,7 @@ from services.gateway.access.passwords import Passwords
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl, Rules
 from services.gateway.access.shared_windows import SharedWindows
+from services.gateway.access.signing import SigningKeys, adopt, rotate
 from services.gateway.access.tokens import Tokens
 from services.gateway.access.windows import MovingWindows, Windows
 from services.gateway.config import Config
@@ -45,7 +48,7 @@ from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.log.routes import LOG_PREFIX, log_router, text_shape
 from services.gateway.features.notifications.routes import router as notifications_router
-from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
+from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape, well_known_router
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.operations.commands import Operations
 from services.gateway.features.operations.handlers import complete_operations
@@ -74,6 +77,7 @@ from services.gateway.upstream.http import HttpCarrier
 
 NAME = "gateway"
 VERSION = "0.1.0"
+TOKENS_KEY = "tokens.key"
 OPENAPI_URL = "/api/v1/openapi.json"
 DOCS_URL = "/api/v1/docs"
 FACTOR_ISSUER = "Reeve"
@@ -92,8 +96,14 @@ async def start(config: Config) -> Service:
 
 
 async def prepare(service: Service, config: Config) -> str | None:
-    """Make the first super admin and register the configured clients. A generated password is returned once."""
+    """Make the first super admin, register the configured clients, and take the key file among the signing keys.
+
+    A generated password is returned once.
+    """
     access: AccessControl = service.app.state.access
+    await adopt(access.database, _locker(config), load_or_create_ed25519(config.keys / TOKENS_KEY))
+    keys: SigningKeys = service.app.state.signing_keys
+    await keys.load()
     password = config.admin_password.get_secret_value() if config.admin_password else None
     generated = await ensure_first_admin(access.database, config.admin_email, password, hasher=access.passwords)
     await register_configured(access.database, access.passwords, config.clients)
@@ -115,7 +125,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     assertion_key = load_or_create_ed25519(config.keys / "gateway.key")
     access = AccessControl(
         database,
-        tokens=Tokens(load_or_create_ed25519(config.keys / "tokens.key"), issuer=config.issuer),
+        tokens=Tokens(load_or_create_ed25519(config.keys / TOKENS_KEY), issuer=config.issuer),
         limits=new_limits(caller=config.rate_limit, login=config.login_rate_limit, windows=_windows(config)),
         passwords=Passwords(),
         rules=Rules(
@@ -129,7 +139,9 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     senders = Senders(database)
     idempotency = IdempotencyKeys(database, load_or_create_secret(config.keys / "gateway.idempotency"))
     hub = Hub(transport)
-    access_events = AccessEvents(access, senders, hub)
+    keys = SigningKeys(database, access.tokens, _locker(config))
+    access.keys = keys
+    access_events = AccessEvents(access, senders, keys, hub)
     hub.heed(TYPES, access_events.apply, access_events.forget_all)
 
     app = create_app(
@@ -153,9 +165,11 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.upstream = Upstream(carrier, AssertionMinter(assertion_key))
     state.operations = Operations(journal, client)
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
+    state.signing_keys = keys
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
     state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
     app.include_router(_routes(config))
+    app.include_router(well_known_router)
     install(app, access, open_paths=(OPENAPI_URL, DOCS_URL))
 
     async def resolve(arrived: Sequence[Arrived]) -> None:
@@ -177,7 +191,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         app=app,
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
-            session_sweep(database, access.rules.lifetimes), partial(note_ended_forever, database),
+            keys.run, session_sweep(database, access.rules.lifetimes), partial(note_ended_forever, database),
             metrics_ticker(hub, database),
         ),
         database=database,
@@ -188,6 +202,20 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
 def _windows(config: Config) -> Windows:
     url = config.rate_limit_url
     return SharedWindows(url.get_secret_value()) if url is not None else MovingWindows()
+
+
+async def rotate_keys(config: Config, *, revokes: bool) -> str:
+    """A new key for access tokens, which every running gateway learns of; says which, and from when on it signs."""
+    database = open_database(config, NAME)
+    try:
+        kid, signs_from = await rotate(database, _locker(config), now=datetime.now(UTC), revokes=revokes)
+    finally:
+        await database.close()
+    return f"{kid} signs from {signs_from:%Y-%m-%dT%H:%M:%SZ} on"
+
+
+def _locker(config: Config) -> Locker:
+    return Locker(load_or_create_secret(config.keys / "gateway.signing"))
 
 
 def _routes(config: Config) -> APIRouter:

@@ -5,6 +5,8 @@ Passwords, tokens and client secrets never appear; personal fields are masked in
 
 from typing import Any, ClassVar, Literal
 
+from pydantic import AwareDatetime
+
 from libs.common.events.catalog import Change, MessageData
 
 _ID = "0199a0c0-0000-7000-8000-000000000001"
@@ -212,6 +214,33 @@ class SignInFailed(MessageData):
     tried_email: str
     reason: Literal["unknown_user", "wrong_password", "inactive", "awaits_activation", "wrong_code"]
     outcome: Literal["failure"] = "failure"
+
+
+class SigningKeyRotated(MessageData):
+    """Access tokens are signed with another key from `signs_from` on; where it revokes older ones, theirs hold no more."""
+
+    TYPE: ClassVar[str] = "reeve.signing_key.rotated.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "rotate_signing_key"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "kid": "X4GIXtZwjKLhDIzBK--Gd_KYQWrfNL2nPOWiaBRjggY", "signs_from": "2026-01-01T00:00:00Z", "revokes_older": False,
+    }  # fmt: skip
+
+    kid: str
+    signs_from: AwareDatetime
+    revokes_older: bool
+
+
+class TokenRevoked(MessageData):
+    """A platform service took one of its access tokens back."""
+
+    TYPE: ClassVar[str] = "reeve.token.revoked.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "revoke_token"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"client_id": "shop", "jti": _ID}
+
+    client_id: str
+    jti: str
 
 
 class ClientRegistered(MessageData):

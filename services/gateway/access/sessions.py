@@ -6,6 +6,7 @@ right evicts it at once, here directly and on other gateways by the event that s
 
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Counter
@@ -25,7 +26,8 @@ from services.gateway.access.lifetimes import CACHE_SECONDS, Lifetimes
 from services.gateway.access.limits import Limits, new_limits
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import Rights
-from services.gateway.access.tokens import Claims, Tokens, invalid_token
+from services.gateway.access.store import ClientRights
+from services.gateway.access.tokens import Claims, Tokens, UnknownKey, invalid_token
 from services.gateway.access.windows import MovingWindows
 
 OF_A_USER = frozenset(
@@ -62,6 +64,12 @@ class Rules:
     trusted_proxies: tuple[Network, ...] = ()
 
 
+class KeyFinder(Protocol):
+    """Looks for signing keys that are new elsewhere."""
+
+    async def look_again(self) -> None: ...
+
+
 class AccessControl:
     """Everything the guard needs, and what sign-in works with. One per process."""
 
@@ -75,7 +83,8 @@ class AccessControl:
         self.rules = rules
         self.cursors = CursorKey(rules.cursor_secret)
         self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=rules.lifetimes.cache_seconds, lapses_in=_lapses_in)
-        self._clients: ShortCache[frozenset[str]] = ShortCache(ttl_seconds=CACHE_SECONDS)
+        self.keys: KeyFinder | None = None
+        self._clients: ShortCache[ClientRights] = ShortCache(ttl_seconds=CACHE_SECONDS)
         self._ip_rules: ShortCache[IpRules] = ShortCache(ttl_seconds=CACHE_SECONDS)
 
     async def authenticate(self, token: str) -> Actor:
@@ -83,10 +92,15 @@ class AccessControl:
 
         Raises `Unauthenticated` when it does not hold, and whatever the database raises when that cannot be known.
         """
-        claims = self.tokens.verify(token)
-        if claims.sid is not None:
-            return await self._admin(claims.sid)
-        return await self._client(claims)
+        return await self._actor_of(await self._verified(token))
+
+    async def inspect(self, token: str) -> tuple[Claims, Actor] | None:
+        """What a token of ours says and who it stands for now; None when it does not hold."""
+        try:
+            claims = await self._verified(token)
+            return claims, await self._actor_of(claims)
+        except Unauthenticated:
+            return None
 
     async def ip_rules(self) -> IpRules:
         """The rules about addresses. Raises whatever the database raises when they cannot be known."""
@@ -139,7 +153,7 @@ class AccessControl:
                 self.evict(user_id=str(found.get("user_id")))
             case access.RoleChanged.TYPE | access.RoleDeleted.TYPE:
                 self.evict(role=str(found.get("name")))
-            case users.ClientRegistered.TYPE | users.ClientDeleted.TYPE:
+            case users.ClientRegistered.TYPE | users.ClientDeleted.TYPE | users.TokenRevoked.TYPE:
                 self.evict(client_id=str(found.get("client_id")))
             case IpRulesChanged.TYPE:
                 self.forget_ip_rules()
@@ -150,9 +164,24 @@ class AccessControl:
         """End the threads that check passwords."""
         self.passwords.close()
 
-    async def _admin(self, session_id: str) -> Actor:
+    async def _verified(self, token: str) -> Claims:
+        try:
+            return self.tokens.verify(token)
+        except UnknownKey:
+            if self.keys is None:
+                raise
+            await self.keys.look_again()
+            return self.tokens.verify(token)
+
+    async def _actor_of(self, claims: Claims) -> Actor:
+        if claims.sid is not None:
+            return await self._admin(claims.sid, claims.permission_epoch)
+        return await self._client(claims)
+
+    async def _admin(self, session_id: str, epoch: int) -> Actor:
         actor = self._admins.find(session_id)
-        if actor is not None:
+        # A token that was made after a change of rights shows that what is known here is from before it.
+        if actor is not None and actor.permission_epoch >= epoch:
             _HIT.inc()
             return actor
         _MISS.inc()
@@ -174,6 +203,7 @@ class AccessControl:
             session_id=session_id,
             borrowed=found.borrowed,
             lapses_at=asked_at + found.lapses_in_seconds if found.lapses_in_seconds is not None else None,
+            permission_epoch=found.permission_epoch,
         )
 
     async def _look_up_ip_rules(self) -> IpRules:
@@ -182,21 +212,23 @@ class AccessControl:
 
     async def _client(self, claims: Claims) -> Actor:
         client_id = claims.sub
-        scopes = self._clients.find(client_id)
-        if scopes is not None:
+        rights = self._clients.find(client_id)
+        if rights is not None and rights.permission_epoch >= claims.permission_epoch:
             _HIT.inc()
         else:
             _MISS.inc()
-            scopes = await self._clients.load(client_id, lambda: self._look_up_client(client_id))
-        # What the token was given, as far as the client still holds it.
-        return client_actor(client_id, scopes.intersection(claims.scope.split()))
+            rights = await self._clients.load(client_id, lambda: self._look_up_client(client_id))
+        # A client gets a new token by itself, so one from before its scopes or secret changed need not be interpreted.
+        if rights.permission_epoch != claims.permission_epoch or claims.jti in rights.revoked:
+            raise invalid_token("the token was taken back")
+        return client_actor(client_id, rights.scopes.intersection(claims.scope.split()))
 
-    async def _look_up_client(self, client_id: str) -> frozenset[str]:
+    async def _look_up_client(self, client_id: str) -> ClientRights:
         async with self.database.reading() as session:
-            found = await store.find_client_scopes(session, client_id)
+            found = await store.find_client_rights(session, client_id)
         if found is None:
             raise invalid_token("the client is not registered")
-        return frozenset(found)
+        return found
 
 
 def new_access(
@@ -228,6 +260,7 @@ def admin_actor(
     session_id: str,
     borrowed: frozenset[str] = frozenset(),
     lapses_at: float | None = None,
+    permission_epoch: int = 0,
 ) -> Actor:
     """An administrator in one of their sessions: what their role gives, and what they hold for a time."""
     return Actor(
@@ -239,6 +272,7 @@ def admin_actor(
         permissions=rights.permissions | borrowed,
         session_id=session_id,
         lapses_at=lapses_at,
+        permission_epoch=permission_epoch,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ARRAY, ColumnElement, Text, and_, func, literal_column, select, text, update
+from sqlalchemy import ARRAY, ColumnElement, Text, and_, func, insert, literal_column, select, text, update
 
 from libs.common.database.engine import Session
 from libs.common.delivery.senders import RegisteredClient
@@ -12,7 +12,7 @@ from libs.common.identity import Level
 from services.gateway.access.ip_rules import IpRules, read_networks
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.permissions import NO_RIGHTS, Rights, builtin_rights
-from services.gateway.tables import access_requests, clients, roles, sessions, users
+from services.gateway.tables import access_requests, clients, revoked_tokens, roles, sessions, signing_keys, users
 
 # Literal, as the partial indexes have it: a plan that is kept for any value of a parameter cannot use them.
 IS_APPROVED: ColumnElement[bool] = access_requests.c.state == literal_column("'approved'")
@@ -70,6 +70,26 @@ class EndedSession:
 
     id: str
     user_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRights:
+    """What a registered client may do, and which of its tokens were taken back one by one."""
+
+    scopes: frozenset[str]
+    permission_epoch: int
+    revoked: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredKey:
+    """A signing key as the table has it; `locked_key` is None once it signs no more."""
+
+    kid: str
+    public_key: bytes
+    locked_key: bytes | None
+    signs_from: datetime
+    verifies_until: datetime | None
 
 
 def holds_now(lifetimes: Lifetimes) -> ColumnElement[bool]:
@@ -202,3 +222,67 @@ async def load_senders(session: Session) -> dict[str, RegisteredClient]:
     """Every registered client by its id: the source it speaks for and the types it may send."""
     rows = await session.execute(select(clients.c.client_id, clients.c.source, clients.c.event_types))
     return {row.client_id: RegisteredClient(row.client_id, row.source, tuple(row.event_types)) for row in rows}
+
+
+async def find_client_rights(session: Session, client_id: str) -> ClientRights | None:
+    """What a registered client may do now; None when there is no such client."""
+    found = await session.execute(
+        select(clients.c.scopes, clients.c.permission_epoch).where(clients.c.client_id == client_id)
+    )
+    row = found.one_or_none()
+    if row is None:
+        return None
+    revoked = await session.execute(
+        select(revoked_tokens.c.jti).where(
+            revoked_tokens.c.client_id == client_id, revoked_tokens.c.expires_at > func.now()
+        )
+    )
+    return ClientRights(frozenset(row.scopes), row.permission_epoch, frozenset(revoked.scalars()))
+
+
+async def load_signing_keys(session: Session) -> list[StoredKey]:
+    """Every key that tokens are still verified with."""
+    rows = await session.execute(
+        select(
+            signing_keys.c.kid,
+            signing_keys.c.public_key,
+            signing_keys.c.locked_key,
+            signing_keys.c.signs_from,
+            signing_keys.c.verifies_until,
+        ).where((signing_keys.c.verifies_until.is_(None)) | (signing_keys.c.verifies_until > func.now()))
+    )
+    return [StoredKey(**row._mapping) for row in rows]
+
+
+async def lock_signing_keys(session: Session) -> None:
+    """Wait until no other transaction changes the keys, and keep others waiting until this one ends."""
+    await session.execute(text("SELECT pg_advisory_xact_lock(hashtextextended('reeve.gateway.signing_keys', 0))"))
+
+
+async def knows_signing_key(session: Session, kid: str) -> bool:
+    """Whether a key is or was one of ours."""
+    found = await session.execute(select(signing_keys.c.kid).where(signing_keys.c.kid == kid))
+    return found.one_or_none() is not None
+
+
+async def retire_signing_keys(session: Session, *, verifies_until: datetime) -> int:
+    """Let every key verify until then at most, and forget the private halves of those that ended; how many there were."""
+    retired = (
+        update(signing_keys)
+        .where((signing_keys.c.verifies_until.is_(None)) | (signing_keys.c.verifies_until > verifies_until))
+        .values(verifies_until=verifies_until)
+        .returning(signing_keys.c.kid)
+    )
+    count = len((await session.execute(retired)).all())
+    ended = signing_keys.c.verifies_until <= func.now()
+    await session.execute(update(signing_keys).where(ended).values(locked_key=None))
+    return count
+
+
+async def append_signing_key(
+    session: Session, kid: str, *, public_key: bytes, locked_key: bytes, signs_from: datetime
+) -> None:
+    """Keep a new key."""
+    await session.execute(
+        insert(signing_keys).values(kid=kid, public_key=public_key, locked_key=locked_key, signs_from=signs_from)
+    )

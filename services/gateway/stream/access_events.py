@@ -6,6 +6,7 @@ from libs.common.events.sign_in import IpRulesChanged
 from libs.common.identity import Actor
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import OF_A_USER, AccessControl
+from services.gateway.access.signing import SigningKeys
 from services.gateway.stream.hub import Hub
 
 TYPES = OF_A_USER | {
@@ -14,6 +15,8 @@ TYPES = OF_A_USER | {
     access.RoleDeleted.TYPE,
     users.ClientRegistered.TYPE,
     users.ClientDeleted.TYPE,
+    users.TokenRevoked.TYPE,
+    users.SigningKeyRotated.TYPE,
     IpRulesChanged.TYPE,
 }
 """The types that change who may do what."""
@@ -22,8 +25,9 @@ TYPES = OF_A_USER | {
 class AccessEvents:
     """Evicts what an event makes untrue, and ends the streams it concerns."""
 
-    def __init__(self, access: AccessControl, senders: Senders, hub: Hub) -> None:
+    def __init__(self, access: AccessControl, senders: Senders, keys: SigningKeys, hub: Hub) -> None:
         self._access = access
+        self._keys = keys
         self._senders = senders
         self._hub = hub
 
@@ -45,6 +49,10 @@ class AccessEvents:
             case IpRulesChanged.TYPE:
                 # Which address a stream goes to is known at its start alone: whoever may still listen comes back.
                 self._hub.end_where(lambda _: True)
+            case users.SigningKeyRotated.TYPE:
+                self._keys.wake()
+                if event.data.get("revokes_older"):
+                    self._hub.end_where(lambda actor: True)
             case _:
                 pass
 
@@ -52,6 +60,7 @@ class AccessEvents:
         """Live events may have been missed: what is cached may be untrue."""
         self._access.evict()
         self._senders.evict()
+        self._keys.wake()
 
 
 def _is(actor: Actor, user_id: object) -> bool:

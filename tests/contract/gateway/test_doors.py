@@ -9,7 +9,8 @@ from tests.support.house import ADMIN, House
 
 PUBLIC = {
     ("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token"),
-    ("get", "/api/v1/asyncapi.json"), ("get", "/api/v1/settings/public"),
+    ("post", "/api/v1/oauth/introspect"), ("post", "/api/v1/oauth/revoke"), ("get", "/.well-known/jwks.json"),
+    ("get", "/.well-known/oauth-authorization-server"), ("get", "/api/v1/asyncapi.json"), ("get", "/api/v1/settings/public"),
 }  # fmt: skip
 
 

@@ -155,6 +155,7 @@ async def _with_refresh_token(session: Session, stored: StoredSession) -> Starte
         user_id=stored.user_id,
         proved_at=stored.proved_at,
         expires_at=stored.expires_at,
+        permission_epoch=stored.permission_epoch,
         refresh_token=token,
     )
 

@@ -50,6 +50,7 @@ class StartedSession:
     proved_at: datetime
     """When its owner last proved who they are."""
     expires_at: datetime
+    permission_epoch: int
     refresh_token: str
 
 

@@ -171,6 +171,7 @@ def _access_token(access: AccessControl, session: StartedSession | StoredSession
         signed_in_at=int(session.proved_at.timestamp()),
         session_ends_at=int(session.expires_at.timestamp()),
         idle_seconds=access.rules.lifetimes.idle_seconds,
+        permission_epoch=session.permission_epoch,
     )
 
 

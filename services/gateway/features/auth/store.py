@@ -10,7 +10,9 @@ from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.store import holds_now
 from services.gateway.tables import refresh_tokens, sessions, users
 
-_STORED = (sessions.c.id, sessions.c.user_id, sessions.c.login_at, sessions.c.proved_at, sessions.c.expires_at)
+_EPOCH = select(users.c.permission_epoch).where(users.c.id == sessions.c.user_id).correlate(sessions).scalar_subquery()
+_NEW = (sessions.c.id, sessions.c.user_id, sessions.c.login_at, sessions.c.proved_at, sessions.c.expires_at)
+_STORED = (*_NEW, _EPOCH.label("permission_epoch"))
 MOST_PURGED = 100
 KEPT_AFTER_EXPIRY = timedelta(days=1)
 
@@ -24,6 +26,8 @@ class StoredSession:
     login_at: datetime
     proved_at: datetime
     expires_at: datetime
+    permission_epoch: int
+    """Of the user, now."""
 
 
 async def append_session(
@@ -38,7 +42,7 @@ async def append_session(
 ) -> StoredSession | None:
     """Start a session of `seconds` for a user who may act now; None when they may not any more, or when the hash
     that their password was checked against is theirs no longer."""
-    acting = select(users.c.id).where(users.c.id == user_id, users.c.is_active).with_for_update(read=True)
+    acting = select(users.c.permission_epoch).where(users.c.id == user_id, users.c.is_active).with_for_update(read=True)
     may_act = (await session.execute(acting.where(users.c.password_hash == proved_hash))).one_or_none()
     if may_act is None:
         return None
@@ -48,9 +52,9 @@ async def append_session(
             id=session_id, user_id=user_id, ip_address=ip_address, user_agent=user_agent,
             expires_at=func.now() + timedelta(seconds=seconds),
         )
-        .returning(*_STORED)
+        .returning(*_NEW)
     )  # fmt: skip
-    return StoredSession(**(await session.execute(added)).one()._mapping)
+    return StoredSession(**(await session.execute(added)).one()._mapping, permission_epoch=may_act.permission_epoch)
 
 
 async def note_sign_in(session: Session, user_id: str, *, password_hash: str | None) -> None:

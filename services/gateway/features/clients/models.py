@@ -82,3 +82,4 @@ class Client:
     created_by: str | None
     created_at: datetime
     updated_at: datetime
+    permission_epoch: int

@@ -13,7 +13,7 @@ from services.gateway.tables import clients
 
 _PUBLIC = (
     clients.c.id, clients.c.client_id, clients.c.name, clients.c.source, clients.c.scopes, clients.c.event_types,
-    clients.c.created_by, clients.c.created_at, clients.c.updated_at,
+    clients.c.created_by, clients.c.created_at, clients.c.updated_at, clients.c.permission_epoch,
 )  # fmt: skip
 
 
@@ -120,4 +120,5 @@ def _of(row: RowMapping) -> Client:
         created_by=row["created_by"],
         created_at=row["created_at"],
         updated_at=row["updated_at"],
+        permission_epoch=row["permission_epoch"],
     )

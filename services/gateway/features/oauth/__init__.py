@@ -1,1 +1,1 @@
-"""The token endpoint of OAuth 2.0."""
+"""The endpoints of OAuth 2.0: tokens, what is known of one, taking one back, and what describes them."""

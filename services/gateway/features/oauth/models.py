@@ -1,4 +1,4 @@
-"""OAuth's own error codes and what a token request says (RFC 6749), without I/O."""
+"""OAuth's own error codes, what its requests say and what its documents answer, without I/O."""
 
 import base64
 import binascii
@@ -8,6 +8,9 @@ from typing import ClassVar
 from urllib.parse import unquote_plus
 
 from libs.common.errors import ReeveError
+from libs.common.identity import Actor, ActorType
+from services.gateway.access.permissions import PERMISSIONS
+from services.gateway.access.tokens import Claims
 
 MOST_CREDENTIAL = 256
 
@@ -62,6 +65,48 @@ def check_grant(fields: Mapping[str, str]) -> None:
         raise TokenRequestRefused("grant_type is missing")
     if grant_type != "client_credentials":
         raise TokenRequestRefused("only client_credentials is granted", code="unsupported_grant_type")
+
+
+def token_of(fields: Mapping[str, str]) -> str:
+    """The token that a request is about (RFC 7662, 2.1; RFC 7009, 2.1). Its hint is not needed: there is one kind."""
+    if not fields.get("token"):
+        raise TokenRequestRefused("token is missing")
+    return fields["token"]
+
+
+def introspection(claims: Claims, actor: Actor) -> dict[str, object]:
+    """What is told of a token that holds (RFC 7662, 2.2): what it says, and as its `scope` what holds now.
+
+    An administrator's e-mail address is not: whoever was handed a token need not learn it.
+    """
+    is_admin = actor.type is ActorType.ADMIN
+    told = {
+        "active": True,
+        "scope": actor.level.value if is_admin else " ".join(sorted(actor.permissions)),
+        "token_type": "Bearer",
+        **claims.model_dump(exclude={"scope", "permission_epoch"}, exclude_none=True),
+        "permission_epoch": actor.permission_epoch if is_admin else claims.permission_epoch,
+    }
+    return {**told, "role": actor.role} if is_admin else told
+
+
+def server_metadata(issuer: str) -> dict[str, object]:
+    """The description of this authorization server (RFC 8414, 2)."""
+    ways = ["client_secret_basic", "client_secret_post"]
+    return {
+        "issuer": issuer,
+        "token_endpoint": f"{issuer}/api/v1/oauth/token",
+        "introspection_endpoint": f"{issuer}/api/v1/oauth/introspect",
+        "revocation_endpoint": f"{issuer}/api/v1/oauth/revoke",
+        "jwks_uri": f"{issuer}/.well-known/jwks.json",
+        "scopes_supported": list(PERMISSIONS),
+        "response_types_supported": [],
+        "grant_types_supported": ["client_credentials"],
+        "token_endpoint_auth_methods_supported": ways,
+        "introspection_endpoint_auth_methods_supported": [*ways, "bearer"],
+        "revocation_endpoint_auth_methods_supported": ways,
+        "service_documentation": f"{issuer}/api/v1/docs",
+    }
 
 
 def _basic(authorization: str) -> Credentials:

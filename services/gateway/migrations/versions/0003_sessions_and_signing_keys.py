@@ -54,7 +54,7 @@ _UPGRADE = (
     CREATE TABLE signing_keys (
         kid text PRIMARY KEY CHECK (kid ~ '^[A-Za-z0-9_-]{43}$'),
         public_key bytea NOT NULL CHECK (length(public_key) = 32),
-        locked_key bytea NOT NULL CHECK (length(locked_key) BETWEEN 60 AND 256),
+        locked_key bytea CHECK (length(locked_key) BETWEEN 60 AND 256),
         created_at timestamptz NOT NULL DEFAULT now(),
         signs_from timestamptz NOT NULL,
         verifies_until timestamptz
@@ -77,7 +77,9 @@ def upgrade() -> None:
     """Add to what is there, and grant the gateway's role what it does with the new tables."""
     for statement in _UPGRADE:
         op.execute(text(statement))
-    op.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON revoked_tokens, signing_keys TO {ddl.role()}"))
+    # A key is never forgotten: one that came back from a file would sign again.
+    op.execute(text(f"GRANT SELECT, INSERT, UPDATE ON signing_keys TO {ddl.role()}"))
+    op.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON revoked_tokens TO {ddl.role()}"))
 
 
 def downgrade() -> None:

@@ -49,6 +49,33 @@ _CREATE = (
     "CREATE INDEX access_requests_live ON access_requests (user_id, until) WHERE state = 'approved'",
     "CREATE INDEX access_requests_ending ON access_requests (until) WHERE state = 'approved'",
     "CREATE INDEX access_requests_by_user ON access_requests (user_id, id DESC)",
+    # What a role gives, and what is held for a time, are rights like the role itself: the epoch moves with them.
+    """
+    CREATE FUNCTION next_epoch_of_holders() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        UPDATE users SET permission_epoch = greatest(permission_epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+        WHERE role = OLD.name;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER roles_next_permission_epoch AFTER UPDATE ON roles FOR EACH ROW
+    WHEN ((OLD.level, OLD.permissions) IS DISTINCT FROM (NEW.level, NEW.permissions))
+    EXECUTE FUNCTION next_epoch_of_holders()
+    """,
+    """
+    CREATE FUNCTION next_epoch_of_borrower() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        UPDATE users SET permission_epoch = greatest(permission_epoch + 1, (extract(epoch FROM clock_timestamp()) * 1000)::bigint)
+        WHERE id = NEW.user_id;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER access_requests_next_permission_epoch AFTER UPDATE ON access_requests FOR EACH ROW
+    WHEN (OLD.state <> NEW.state AND (OLD.state = 'approved' OR NEW.state = 'approved'))
+    EXECUTE FUNCTION next_epoch_of_borrower()
+    """,
 )
 
 
@@ -64,5 +91,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     """Undo `upgrade`. Who held a custom role then holds one that gives nothing."""
     op.execute(text("DROP TABLE access_requests, roles"))
+    op.execute(text("DROP FUNCTION next_epoch_of_borrower()"))
+    op.execute(text("DROP FUNCTION next_epoch_of_holders()"))
     op.execute(text("ALTER TABLE users DROP COLUMN erased_at"))
     op.execute(text("DROP INDEX users_by_role"))

@@ -34,6 +34,8 @@ RELEASED = {
     "reeve.session.proved.v1": {"session_id", "user_id"},
     "reeve.session.ended.v1": {"session_id", "user_id", "reason", "action"},
     "reeve.sign_in.failed.v1": {"tried_email", "reason", "outcome"},
+    "reeve.signing_key.rotated.v1": {"kid", "signs_from", "revokes_older"},
+    "reeve.token.revoked.v1": {"client_id", "jti"},
     "reeve.client.registered.v1": {"client_id", "name", "source", "event_types", "scopes"},
     "reeve.client.deleted.v1": {"client_id", "source"},
 }

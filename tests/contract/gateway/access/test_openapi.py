@@ -15,7 +15,10 @@ from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.users.routes import router as users_router
 
 ADMIN = "/api/v1/admin"
-PUBLIC = {("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token")}
+PUBLIC = {
+    ("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token"),
+    ("post", "/api/v1/oauth/introspect"), ("post", "/api/v1/oauth/revoke"),
+}  # fmt: skip
 PATHS = {
     f"{ADMIN}/auth/login": {"post"},
     f"{ADMIN}/auth/refresh": {"post"},
@@ -40,6 +43,8 @@ PATHS = {
     f"{ADMIN}/access/requests/{{id}}/approve": {"post"},
     f"{ADMIN}/access/requests/{{id}}/reject": {"post"},
     "/api/v1/oauth/token": {"post"},
+    "/api/v1/oauth/introspect": {"post"},
+    "/api/v1/oauth/revoke": {"post"},
 }
 
 

@@ -27,7 +27,7 @@ from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
-from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
+from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape, well_known_router
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.security.routes import router as security_router
@@ -132,7 +132,7 @@ class Door:
         """One request below the admin path (or at a path of its own that starts with /api)."""
         sent = {**({"Authorization": f"Bearer {token}"} if token is not None else {}), **(headers or {})}
         return await self.client.request(
-            method, path if path.startswith("/api") else ADMIN + path, json=json, headers=sent
+            method, path if path.startswith(("/api", "/.well-known")) else ADMIN + path, json=json, headers=sent
         )
 
     async def sign_in(self, email: str = SUPER_ADMIN, password: str = PASSWORD) -> dict[str, Any]:
@@ -220,6 +220,7 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
     ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
+    app.include_router(well_known_router)
     guard.install(app, access)
     watch = Watch(app)
     transport = httpx.ASGITransport(app=watch, client=("203.0.113.7", 4321))
