@@ -24,6 +24,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/auth/login"): {"email": "nobody@example.com", "password": "not the password"},
     ("POST", f"{ADMIN}/auth/refresh"): {"refresh_token": "not a token"},
     ("POST", f"{ADMIN}/users"): {"email": "made@example.com", "name": "Made", "role": "viewer"},
+    ("POST", f"{ADMIN}/users/bulk"): {"ids": [USER], "operation": "set_role", "role": "viewer"},
     ("PATCH", f"{ADMIN}/users/{USER}"): {"name": "Made"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
     ("PUT", f"{ADMIN}/users/{USER}/status"): {"is_active": True, "reason": "back again"},

@@ -27,6 +27,7 @@ from services.gateway.features.lifecycle.routes import router as lifecycle_route
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.roles.routes import router as roles_router
+from services.gateway.features.user_bulk.routes import router as user_bulk_router
 from services.gateway.features.users.commands import ensure_first_admin
 from services.gateway.features.users.routes import router as users_router
 
@@ -185,7 +186,16 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
     app = create_app(
         service="gateway", title="Reeve", version="0", checks={}, public=True, error_shapes={ERROR_PREFIX: oauth_shape}
     )
-    for router in (auth_router, users_router, lifecycle_router, clients_router, roles_router, access_router, samples):
+    for router in (
+        auth_router,
+        users_router,
+        user_bulk_router,
+        lifecycle_router,
+        clients_router,
+        roles_router,
+        access_router,
+        samples,
+    ):
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
     guard.install(app, access)

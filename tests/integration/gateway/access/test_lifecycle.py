@@ -309,16 +309,15 @@ async def test_two_super_admins_who_remove_each_other_at_the_same_moment_leave_o
         )
         return bool(waiting == 2)
 
-    async with asyncio.TaskGroup() as group:
-        async with door.database.transaction() as session:
-            # Neither can write while these rows are held, and both have read all they decide by where nothing keeps
-            # the second from it.
-            await session.execute(text("SELECT FROM users FOR UPDATE"))
-            done = [
-                group.create_task(remove(tokens[0], second["id"], one)),
-                group.create_task(remove(tokens[1], me["id"], other)),
-            ]
-            await eventually(both_wait)
+    async with asyncio.TaskGroup() as group, door.database.transaction() as session:
+        # Neither can write while these rows are held, and both have read all they decide by where nothing keeps
+        # the second from it.
+        await session.execute(text("SELECT FROM users FOR UPDATE"))
+        done = [
+            group.create_task(remove(tokens[0], second["id"], one)),
+            group.create_task(remove(tokens[1], me["id"], other)),
+        ]
+        await eventually(both_wait)
     assert sorted(status < 300 for status in (task.result() for task in done)) == [False, True]
     ((left,),) = await door.run_sql("SELECT count(*) FROM users WHERE role = 'super_admin' AND is_active")
     assert left == 1
