@@ -64,6 +64,7 @@ from services.gateway.features.settings.routes import router as settings_router
 from services.gateway.features.stream.routes import router as stream_router
 from services.gateway.features.system.health import HealthBoard
 from services.gateway.features.system.routes import router as system_router
+from services.gateway.features.user_bulk.routes import router as user_bulk_router
 from services.gateway.features.users.commands import ensure_first_admin
 from services.gateway.features.users.routes import router as users_router
 from services.gateway.journal import Journal
@@ -223,8 +224,8 @@ def _routes(config: Config) -> APIRouter:
     admin = APIRouter(prefix="/admin")
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, users_router,
-        lifecycle_router, clients_router, sessions_router, roles_router, access_router, security_router, system_router,
-        catalog_router, stream_router,
+        user_bulk_router, lifecycle_router, clients_router, sessions_router, roles_router, access_router, security_router,
+        system_router, catalog_router, stream_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

@@ -27,6 +27,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("PUT", f"{ADMIN}/auth/password"): {"old_password": "x", "new_password": "a longer one"},
     ("POST", f"{ADMIN}/auth/step-up"): {"password": "x"},
     ("POST", f"{ADMIN}/users"): {"email": "made@example.com", "name": "Made", "role": "viewer"},
+    ("POST", f"{ADMIN}/users/bulk"): {"ids": [USER], "operation": "set_role", "role": "viewer"},
     ("PATCH", f"{ADMIN}/users/{USER}"): {"name": "Made"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
     ("PUT", f"{ADMIN}/security/ip-rules"): {"allow": [], "deny": []},

@@ -12,6 +12,7 @@ from services.gateway.features.lifecycle.routes import router as lifecycle_route
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.sessions.routes import router as sessions_router
+from services.gateway.features.user_bulk.routes import router as user_bulk_router
 from services.gateway.features.users.routes import router as users_router
 
 ADMIN = "/api/v1/admin"
@@ -27,6 +28,7 @@ PATHS = {
     f"{ADMIN}/auth/step-up": {"post"},
     f"{ADMIN}/auth/me": {"get"},
     f"{ADMIN}/users": {"get", "post"},
+    f"{ADMIN}/users/bulk": {"post"},
     f"{ADMIN}/users/{{user_id}}": {"get", "patch", "delete"},
     f"{ADMIN}/users/{{user_id}}/role": {"put"},
     f"{ADMIN}/users/{{user_id}}/sessions": {"get", "delete"},
@@ -52,7 +54,8 @@ PATHS = {
 def description() -> dict[str, Any]:
     app = create_app(service="gateway", title="Reeve", version="0", checks={}, openapi_url="/openapi.json")
     for router in (
-        auth_router, users_router, lifecycle_router, sessions_router, clients_router, roles_router, access_router,
+        auth_router, users_router, user_bulk_router, lifecycle_router, sessions_router, clients_router, roles_router,
+        access_router,
     ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
@@ -86,7 +89,7 @@ def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> 
     assert set(requests) == {
         "SignInRequest", "RefreshRequest", "ChangePasswordRequest", "StepUpRequest", "CreateUserRequest",
         "UpdateUserRequest", "ChangeRoleRequest", "ChangeStatusRequest", "PutRoleRequest", "RegisterClientRequest",
-        "AskForAccessRequest", "ApproveAccessRequest", "RejectAccessRequest",
+        "AskForAccessRequest", "BulkUsersRequest", "ApproveAccessRequest", "RejectAccessRequest",
     }  # fmt: skip
     assert all(one["additionalProperties"] is False for one in requests.values())
 

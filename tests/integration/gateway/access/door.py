@@ -32,6 +32,7 @@ from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.security.routes import router as security_router
 from services.gateway.features.sessions.routes import router as sessions_router
+from services.gateway.features.user_bulk.routes import router as user_bulk_router
 from services.gateway.features.users.commands import ensure_first_admin
 from services.gateway.features.users.routes import router as users_router
 
@@ -215,8 +216,8 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
     )
     app.state.factors = SecondFactors(b"f" * 32, issuer="Reeve")
     for router in (
-        auth_router, factors_router, users_router, lifecycle_router, sessions_router, clients_router, roles_router,
-        access_router, security_router, samples,
+        auth_router, factors_router, users_router, user_bulk_router, lifecycle_router, sessions_router, clients_router,
+        roles_router, access_router, security_router, samples,
     ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")

@@ -104,6 +104,15 @@ async def test_the_end_is_told_once_however_many_instances_look(door: Door) -> N
     assert (seen["state"], seen["ended_at"], seen["end_reason"]) == ("ended", seen["until"], "expired")
 
 
+async def test_an_instance_leaves_alone_what_another_is_just_telling_of(door: Door) -> None:
+    request_id = await ask(door, await door.token_of("viewer"))
+    await approve(door, request_id)
+    await door.run_sql("UPDATE access_requests SET until = now() - interval '1 second'")
+    async with door.database.transaction() as session:
+        assert [one.id for one in await store.end_expired(session)] == [request_id]
+        assert await note_ended(door.database) == 0
+
+
 async def test_many_ended_grants_are_told_of_in_bounded_portions(door: Door) -> None:
     viewer = await door.make_user(role="viewer", email="v@example.com")
     await door.run_sql(

@@ -4,8 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from tests.integration.gateway.access.door import PASSWORD, Door, new_door_access
+from tests.support.eventually import eventually
 
 NOWHERE = "00000000-0000-7000-8000-000000000000"
 CANARY = "canary-person"
@@ -175,20 +177,20 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
     assert kept["erased_at"] is not None
 
 
-async def tables_with(door: Door, text: str, *, of: str | None = None) -> set[str]:
-    """The tables in whose rows a text occurs, as text or as bytes; with `of` only the rows that belong to a user."""
-    rows = await door.run_sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'gateway'")
+async def tables_with(door: Door, said: str, *, of: str | None = None) -> set[str]:
+    """The tables in whose rows something was said, as text or as bytes; with `of` only the rows that belong to a user."""
+    tables = await door.run_sql("SELECT table_name FROM information_schema.tables WHERE table_schema = 'gateway'")
     found = set()
-    for (table,) in rows:
+    for (table,) in tables:
         if table == "alembic_version":
             continue
         about = "AND (row_to_json(t)->>'user_id') = :of" if of else ""
-        said = await door.run_sql(
-            f"SELECT count(*) FROM {table} AS t WHERE (row_to_json(t)::text LIKE '%' || CAST(:text AS text) || '%' OR row_to_json(t)::text"
-            f" LIKE '%' || encode(convert_to(CAST(:text AS text), 'UTF8'), 'hex') || '%') {about}",
-            text=text, **({"of": of} if of else {}),
+        rows = await door.run_sql(
+            f"SELECT count(*) FROM {table} AS t WHERE (row_to_json(t)::text LIKE '%' || CAST(:said AS text) || '%' OR row_to_json(t)::text"
+            f" LIKE '%' || encode(convert_to(CAST(:said AS text), 'UTF8'), 'hex') || '%') {about}",
+            said=said, **({"of": of} if of else {}),
         )  # fmt: skip
-        if said[0][0]:
+        if rows[0][0]:
             found.add(table)
     return found
 
@@ -284,6 +286,43 @@ async def test_fifty_parallel_demotions_and_deactivations_leave_an_active_super_
     assert any(status < 300 for status in statuses)
     ((left,),) = await door.run_sql("SELECT count(*) FROM users WHERE role = 'super_admin' AND is_active")
     assert left >= 1
+
+
+_DEMOTE = ("PUT", "/role", {"role": "viewer"})
+_SWITCH_OFF = ("PUT", "/status", {"is_active": False})
+_DELETE = ("DELETE", "?confirm=true", None)
+
+
+@pytest.mark.parametrize(("one", "other"), [(_DEMOTE, _DEMOTE), (_SWITCH_OFF, _DELETE), (_DEMOTE, _SWITCH_OFF)])
+async def test_two_super_admins_who_remove_each_other_at_the_same_moment_leave_one(
+    door: Door, one: tuple[str, str, Any], other: tuple[str, str, Any]
+) -> None:
+    me = await first_admin(door)
+    second = await door.make_user(role="super_admin", email="second@example.com")
+    tokens = [await door.token_of("super_admin"), (await door.sign_in("second@example.com"))["access_token"]]
+
+    async def remove(token: str, user_id: str, way: tuple[str, str, Any]) -> int:
+        method, path, body = way
+        return (await door.call(method, f"/users/{user_id}{path}", token=token, json=body)).status_code
+
+    async def both_wait() -> bool:
+        ((waiting,),) = await door.run_sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        )
+        return bool(waiting == 2)
+
+    async with asyncio.TaskGroup() as group, door.database.transaction() as session:
+        # Neither can write while these rows are held, and both have read all they decide by where nothing keeps
+        # the second from it.
+        await session.execute(text("SELECT FROM users FOR UPDATE"))
+        done = [
+            group.create_task(remove(tokens[0], second["id"], one)),
+            group.create_task(remove(tokens[1], me["id"], other)),
+        ]
+        await eventually(both_wait)
+    assert sorted(status < 300 for status in (task.result() for task in done)) == [False, True]
+    ((left,),) = await door.run_sql("SELECT count(*) FROM users WHERE role = 'super_admin' AND is_active")
+    assert left == 1
 
 
 async def test_a_sign_in_that_races_a_deactivation_leaves_no_live_session(door: Door) -> None:
