@@ -15,7 +15,12 @@ from functools import lru_cache
 
 START = datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=UTC)
 STEP = timedelta(milliseconds=600)
-SOURCES = {"audit": "/reeve/audit", "gateway": "/reeve/gateway", "settings": "/reeve/settings", "shop": "/platform/shop"}
+SOURCES = {
+    "audit": "/reeve/audit",
+    "gateway": "/reeve/gateway",
+    "settings": "/reeve/settings",
+    "shop": "/platform/shop",
+}
 ERASED_AT = (7, 9, 10)
 ERASED_PATHS = ("/ip_address", "/user_agent")
 PATHS = {

@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -75,7 +74,7 @@ def write_tiles(log: MadeLog, folder: Path) -> Path:
 
 def _write_level(root: Path, name: str, parts: list[bytes], size: int) -> None:
     """The tiles of a level; their names say how many parts there should be, whatever is left of them."""
-    for number in range(0, -(-len(parts) // 256)):
+    for number in range(-(-len(parts) // 256)):
         tile = parts[number * 256 : number * 256 + 256]
         thousands, rest = divmod(number, 1000)
         place = f"x{thousands:03d}/{rest:03d}" if thousands else f"{rest:03d}"
@@ -98,7 +97,9 @@ def field(value: str | bytes | int | None) -> str:
 def copied(table: str, columns: Iterable[str], rows: Iterable[Iterable[str | bytes | int | None]]) -> str:
     """One table as `pg_dump` writes it."""
     lines = "".join("\t".join(map(field, row)) + "\n" for row in rows)
-    return f"--\n-- Data for Name: {table}\n--\n\nCOPY audit.{table} ({', '.join(columns)}) FROM stdin;\n{lines}\\.\n\n\n"
+    return (
+        f"--\n-- Data for Name: {table}\n--\n\nCOPY audit.{table} ({', '.join(columns)}) FROM stdin;\n{lines}\\.\n\n\n"
+    )
 
 
 def write_dump(log: MadeLog, folder: Path, **changed: str) -> Path:
@@ -140,10 +141,3 @@ def _salts(salts: Mapping[str, bytes] | None) -> str | None:
 
 
 WRITERS: dict[str, Write] = {"export": write_export, "tiles": write_tiles, "dump": write_dump}
-
-
-def room_for(folder: Path, name: str) -> Path:
-    """A folder of its own."""
-    path = folder / name
-    os.makedirs(path, exist_ok=True)
-    return path

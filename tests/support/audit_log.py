@@ -29,7 +29,7 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
 def nodes_of(hashes: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
     """The roots of all full subtrees of heights 8, 16 and 24, by height and index."""
     found: dict[tuple[int, int], bytes] = {}
-    level = {index: one for index, one in enumerate(hashes)}
+    level = dict(enumerate(hashes))
     for height in range(8, 32, 8):
         width = 256
         level = {n: root_of([level[n * width + at] for at in range(width)]) for n in range(len(level) // width)}
@@ -114,14 +114,18 @@ class MadeLog:
     def sign(self, sizes: Iterable[int]) -> None:
         """Checkpoints of these sizes, in place of those that are there."""
         roots = {size: root_of(self.hashes(size)) for size in sizes}
-        self.checkpoints = [MadeCheckpoint(size, root, self.signer.checkpoint(size, root)) for size, root in roots.items()]
+        self.checkpoints = [
+            MadeCheckpoint(size, root, self.signer.checkpoint(size, root)) for size, root in roots.items()
+        ]
 
     def remove(self, at: int) -> None:
         """Take an entry out of the store; the others keep their sequence."""
         del self.entries[at], self.places[at]
 
 
-def made_log(size: int = 600, *, checkpoints: Sequence[int] = (), pending: int = 0, signer: Signer | None = None) -> MadeLog:
+def made_log(
+    size: int = 600, *, checkpoints: Sequence[int] = (), pending: int = 0, signer: Signer | None = None
+) -> MadeLog:
     """A log in order: `size` entries under its head, `pending` more behind it, and older heads of some sizes."""
     entries = [made_entry(index, size=size) for index in range(size + pending)]
     log = MadeLog(signer or Signer(), entries, {}, [], size, b"", b"", size + pending, list(range(size + pending)))

@@ -17,6 +17,7 @@ from services.audit.verifier.pool import Pool
 from services.audit.verifier.receipts import Receipt
 from services.audit.verifier.source import BLOCK, HASH, Claim, Job, Kept, Row
 from services.audit.verifier.survey import (
+    BY_ENTRY,
     ENTRIES,
     LEAVES,
     OPENINGS,
@@ -86,12 +87,10 @@ class Dump:
     def rows(self, job: Job) -> list[Row]:
         """The entries of a block, each out of three tables. Raises Unreadable for rows that cannot be read."""
         assert isinstance(job.payload, int)
-        leaves, entries, openings = (self._fields(name, job.first, job.payload) for name in (LEAVES, ENTRIES, OPENINGS))
         try:
-            return [
-                self._row(job.first + at, *three)
-                for at, three in enumerate(zip(leaves, entries, openings, strict=True))
-            ]
+            leaves, entries, openings = (self._fields(name, job.first, job.payload) for name in BY_ENTRY)
+            places = range(job.first, job.first + job.payload)
+            return [self._row(*four) for four in zip(places, leaves, entries, openings, strict=True)]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             last = job.first + job.payload - 1
             raise Unreadable(f"{self.path}: rows of entries {job.first} to {last}: {str(error)[:120]}") from error

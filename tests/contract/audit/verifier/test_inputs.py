@@ -73,7 +73,11 @@ def test_a_wrong_hash_left_of_a_range_is_found(whole: MadeLog, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("change", "found"),
     [
-        pytest.param(lambda lines: [*lines[:301], *reversed(lines[301:303]), *lines[303:]], {Kind.MISSING: 300}, id="lines swapped"),
+        pytest.param(
+            lambda lines: [*lines[:301], *reversed(lines[301:303]), *lines[303:]],
+            {Kind.MISSING: 300},
+            id="lines swapped",
+        ),
         pytest.param(lambda lines: [*lines[:301], lines[300], *lines[301:]], {Kind.MISSING: 299}, id="a line twice"),
         pytest.param(lambda lines: [lines[0], *lines[2:]], {Kind.MISSING: 0}, id="no first line"),
         pytest.param(lambda lines: lines[:1], {Kind.MISSING: 0}, id="no line at all"),

@@ -24,7 +24,9 @@ NUMBERS = {
 SORTED = '{"\\r":"Carriage Return","1":"One","\u0080":"Control\u007f","\u00f6":"O","\u20ac":"Euro","\U0001f600":"Smile","\ufb33":"Dalet"}'
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(st.characters(codec="utf-8")),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab\ufb33\U0001f600é", max_size=3), inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=4) | st.dictionaries(st.text("ab\ufb33\U0001f600é", max_size=3), inner, max_size=4)
+    ),
     max_leaves=12,
 )
 

@@ -111,7 +111,14 @@ def test_extension_lines_are_ignored() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "name", SAMPLE_KEY[:-1], SAMPLE_KEY.replace("c74f20a3", "c74f20a4"), SAMPLE_KEY.replace("PeterN", "PeterM"), "a+00000000+AAAA"],
+    [
+        "",
+        "name",
+        SAMPLE_KEY[:-1],
+        SAMPLE_KEY.replace("c74f20a3", "c74f20a4"),
+        SAMPLE_KEY.replace("PeterN", "PeterM"),
+        "a+00000000+AAAA",
+    ],
 )
 def test_a_mistyped_key_is_refused(text: str) -> None:
     with pytest.raises(NotANote):

@@ -10,9 +10,7 @@ from services.audit.verifier.producers import Heartbeat, Producers, Run
 MINUTES = [f"2026-03-01T12:{minute:02d}:00.000000Z" for minute in range(20)]
 
 
-def judged(
-    numbers: list[int], *, beats: dict[int, int] | None = None, lost: int = 0, whole: bool = True
-) -> Findings:
+def judged(numbers: list[int], *, beats: dict[int, int] | None = None, lost: int = 0, whole: bool = True) -> Findings:
     """The findings over one producer's numbers; `beats` maps an entry to the number that a heartbeat there names."""
     producers, findings = Producers(whole=whole), Findings()
     for index, number in enumerate(numbers):

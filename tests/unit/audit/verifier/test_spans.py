@@ -6,7 +6,9 @@ from hypothesis import strategies as st
 from services.audit.verifier.openings import Erasures, Redaction
 from services.audit.verifier.spans import Spans
 
-RANGES = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda one: (one[0], one[0] + one[1])), max_size=25)
+RANGES = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 12)).map(lambda one: (one[0], one[0] + one[1])), max_size=25
+)
 
 
 @given(RANGES)
@@ -34,7 +36,9 @@ def test_a_number_is_in_its_spans(ranges: list[tuple[int, int]]) -> None:
 
 
 @given(st.sets(st.integers(0, 60)), RANGES)
-def test_erased_without_a_redaction_is_told_once_and_completely(erased: set[int], covered: list[tuple[int, int]]) -> None:
+def test_erased_without_a_redaction_is_told_once_and_completely(
+    erased: set[int], covered: list[tuple[int, int]]
+) -> None:
     erasures = Erasures()
     for index in sorted(erased):
         erasures.erased("/details", index)
