@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -157,10 +158,16 @@ def _openings(entry: Fields, opening: Fields | None) -> Openings:
     for path, column in PRIVATE.items():
         value = text_of(entry[column])
         if value is not None and column == "ip_address":
-            value = str(ip_address(value.partition("/")[0]))
+            value = _address(value)
         if seed is not None:
             salt: bytes | None = salt_of(seed, path) if value is not None else b""
         else:
             salt = strict_base64(salts[path]) if path in salts else None
         found[path] = Opening(salt, value)
     return found
+
+
+@lru_cache(maxsize=65_536)
+def _address(text: str) -> str:
+    """An address of Postgres as Python writes it; the same few come again and again."""
+    return str(ip_address(text.partition("/")[0]))
