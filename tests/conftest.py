@@ -1,6 +1,7 @@
 """What every lane may ask for: a real Postgres with fresh databases, a real RabbitMQ with fresh namespaces."""
 
 import os
+import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ pytest_plugins = ("tests.support.rabbitmq_fixtures",)
 settings.register_profile("quick", max_examples=5)  # for `make unit`, between two keystrokes; `make test` tries 100
 
 VECTORS = Path(os.environ.get("REEVE_TEST_VECTORS", Path(__file__).resolve().parents[2] / "shared" / "vectors"))
+GO_MODULES = Path("/usr/share/gocode/src/golang.org/x/mod")  # where Debian's golang-golang-x-mod-dev puts it
 
 
 @pytest.fixture(scope="session")
@@ -79,13 +81,26 @@ async def database_for(
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what needs the published test vectors where they are not at hand, and say so in one line."""
-    if VECTORS.exists():
-        return
-    needing = [item for item in items if item.get_closest_marker("published_vectors")]
+    """Leave out what needs something from outside where that is not at hand, and say so in one line each."""
+    if not VECTORS.exists():
+        _leave_out(
+            config,
+            items,
+            "published_vectors",
+            f"the published test vectors are not at hand in {VECTORS} (REEVE_TEST_VECTORS)",
+        )
+    if shutil.which("go") is None or not GO_MODULES.exists():
+        _leave_out(
+            config,
+            items,
+            "needs_go",
+            "Go and golang.org/x/mod are not installed (Debian: golang-go golang-golang-x-mod-dev)",
+        )
+
+
+def _leave_out(config: pytest.Config, items: list[pytest.Item], marker: str, why: str) -> None:
+    needing = [item for item in items if item.get_closest_marker(marker)]
     if needing:
         config.hook.pytest_deselected(items=needing)
         items[:] = [item for item in items if item not in needing]
-        print(
-            f"the published test vectors are not at hand in {VECTORS} (REEVE_TEST_VECTORS): {len(needing)} tests left out"
-        )
+        print(f"{why}: {len(needing)} tests left out")

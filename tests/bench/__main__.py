@@ -22,6 +22,7 @@ from tests.bench.latency_figures import latency_figures
 from tests.bench.platform_process import running_platform
 from tests.bench.relay_figures import relay_figures
 from tests.bench.table import rows_of, text_table
+from tests.bench.verifier_figures import verifier_figures
 from tests.support.postgres import found_postgres
 from tests.support.rabbitmq import found_rabbitmq, remove_namespace
 
@@ -31,12 +32,17 @@ RESULTS = Path("bench-results")
 def main(
     seconds: Annotated[float, typer.Option(min=2, max=120, help="How long each HTTP figure is measured.")] = 8,
     rows: Annotated[int, typer.Option(min=4000, help="Outbox rows for the relay.")] = 40_000,
-    only: Annotated[str, typer.Option(help="Some of inside,broker,relay,audit,http by commas; all when empty.")] = "",
+    entries: Annotated[
+        int, typer.Option(min=1000, help="Entries for the offline verifier; 10000000 needs 60 GB.")
+    ] = 1_000_000,
+    only: Annotated[
+        str, typer.Option(help="Some of inside,broker,relay,audit,verifier,http by commas; all when empty.")
+    ] = "",
 ) -> None:
     """Measure, print and keep."""
-    wanted = set(only.split(",")) if only else {"inside", "broker", "relay", "audit", "http"}
+    wanted = set(only.split(",")) if only else {"inside", "broker", "relay", "audit", "verifier", "http"}
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(measure(wanted, seconds=seconds, rows=rows))
+        figures = runner.run(measure(wanted, seconds=seconds, rows=rows, entries=entries))
     table = text_table(figures["machine"], rows_of(figures))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "figures.json").write_text(json.dumps(figures, indent=2, default=str))
@@ -44,13 +50,18 @@ def main(
     print(table)
 
 
-async def measure(wanted: set[str], *, seconds: float, rows: int) -> dict[str, Any]:
+async def measure(wanted: set[str], *, seconds: float, rows: int, entries: int) -> dict[str, Any]:
     """All figures that are wanted, one after the other, so that none disturbs another."""
     figures: dict[str, Any] = {"machine": machine(), "at": datetime.now(UTC).isoformat()}
     if "inside" in wanted:
         tell("permission check and internal clients")
         figures["permission_check"] = permission_figures()
         figures["internal_clients"] = await client_figures()
+    if "verifier" in wanted:
+        tell(f"offline verifier, {entries} entries")
+        figures["verifier"] = verifier_figures(entries=entries)
+    if not wanted - {"inside", "verifier"}:
+        return figures
     async with found_postgres() as admin_url, found_rabbitmq() as amqp_url:
         if "broker" in wanted:
             tell("broker")

@@ -3,7 +3,6 @@
 import base64
 import gzip
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -123,7 +122,7 @@ def write_dump(log: MadeLog, folder: Path, **changed: str) -> Path:
         ),
         "log_head": copied("log_head", ("is_only", "size", "root", "frontier"), [("t", log.size, log.root, log.frontier)]),
         "log_openings": copied(
-            "log_openings", ("sequence", "seed", "salts"), ((n, one.seed, _salts(one.salts)) for n, one in rows)
+            "log_openings", ("sequence", "seed", "salts"), ((n, one.seed, salts_text(one.salts)) for n, one in rows)
         ),
         "log_state": copied("log_state", ("is_only", "size"), [("t", log.counted)]),
         "tallies": copied("tallies", ("day", "count"), [("2026-03-01", 1)]),
@@ -137,15 +136,9 @@ def _entry(place: int, row: Mapping[str, str | None]) -> list[str | None]:
     return [str(place) if name == "sequence" else row[name] for name in ENTRY_COLUMNS]
 
 
-def _salts(salts: Mapping[str, bytes] | None) -> str | None:
+def salts_text(salts: Mapping[str, bytes] | None) -> str | None:
+    """Salts as the database keeps them."""
     return None if salts is None else json.dumps({path: b64(salt) for path, salt in salts.items()})
 
 
 WRITERS: dict[str, Write] = {"export": write_export, "tiles": write_tiles, "dump": write_dump}
-
-
-def room_for(folder: Path, name: str) -> Path:
-    """A folder of its own."""
-    path = folder / name
-    os.makedirs(path, exist_ok=True)
-    return path

@@ -29,7 +29,7 @@ def root_of(hashes: Sequence[bytes]) -> bytes:
 def nodes_of(hashes: Sequence[bytes]) -> dict[tuple[int, int], bytes]:
     """The roots of all full subtrees of heights 8, 16 and 24, by height and index."""
     found: dict[tuple[int, int], bytes] = {}
-    level = {index: one for index, one in enumerate(hashes)}
+    level = dict(enumerate(hashes))
     for height in range(8, 32, 8):
         width = 256
         level = {n: root_of([level[n * width + at] for at in range(width)]) for n in range(len(level) // width)}

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from services.audit.verifier.cli import open_source
-from services.audit.verifier.findings import Kind
+from services.audit.verifier.findings import Kind, Unreadable
 from services.audit.verifier.notes import parse_key
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.progress import Progress
@@ -19,6 +19,14 @@ def verdict_on(path: Path, vkey: str, *, older: Sequence[str] = ()) -> Verdict:
     with TemporaryDirectory() as scratch, Pool(1) as pool:
         source = open_source(path, parse_key(vkey), Path(scratch), pool)
         return Verification(source).run(kept, pool, Progress(source.total(), shown=False))
+
+
+def is_noticed(path: Path, vkey: str) -> bool:
+    """Whether there is any finding, or the input is refused as unreadable, in one line."""
+    try:
+        return bool(verdict_on(path, vkey).findings.by_kind)
+    except Unreadable as error:
+        return len(str(error).splitlines()) == 1
 
 
 def first_of_each(verdict: Verdict) -> dict[int, int | None]:

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from services.audit.verifier.pool import Pool
 from services.audit.verifier.receipts import Receipt
 from services.audit.verifier.source import BLOCK, HASH, Claim, Job, Kept, Row
 from services.audit.verifier.survey import (
+    BY_ENTRY,
     ENTRIES,
     LEAVES,
     OPENINGS,
@@ -86,12 +88,10 @@ class Dump:
     def rows(self, job: Job) -> list[Row]:
         """The entries of a block, each out of three tables. Raises Unreadable for rows that cannot be read."""
         assert isinstance(job.payload, int)
-        leaves, entries, openings = (self._fields(name, job.first, job.payload) for name in (LEAVES, ENTRIES, OPENINGS))
         try:
-            return [
-                self._row(job.first + at, *three)
-                for at, three in enumerate(zip(leaves, entries, openings, strict=True))
-            ]
+            leaves, entries, openings = (self._fields(name, job.first, job.payload) for name in BY_ENTRY)
+            places = range(job.first, job.first + job.payload)
+            return [self._row(*four) for four in zip(places, leaves, entries, openings, strict=True)]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             last = job.first + job.payload - 1
             raise Unreadable(f"{self.path}: rows of entries {job.first} to {last}: {str(error)[:120]}") from error
@@ -158,10 +158,16 @@ def _openings(entry: Fields, opening: Fields | None) -> Openings:
     for path, column in PRIVATE.items():
         value = text_of(entry[column])
         if value is not None and column == "ip_address":
-            value = str(ip_address(value.partition("/")[0]))
+            value = _address(value)
         if seed is not None:
             salt: bytes | None = salt_of(seed, path) if value is not None else b""
         else:
             salt = strict_base64(salts[path]) if path in salts else None
         found[path] = Opening(salt, value)
     return found
+
+
+@lru_cache(maxsize=65_536)
+def _address(text: str) -> str:
+    """An address of Postgres as Python writes it; the same few come again and again."""
+    return str(ip_address(text.partition("/")[0]))

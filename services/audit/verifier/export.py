@@ -1,14 +1,14 @@
 """An export: a `.jsonl` or `.jsonl.gz` whose first line has the head, and each other line one entry."""
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from services.audit.verifier.findings import Unreadable
 from services.audit.verifier.lines import blocks_of, lines_of
 from services.audit.verifier.notes import VerifierKey, strict_base64
-from services.audit.verifier.openings import ERASED, Opening, Openings
+from services.audit.verifier.openings import read_openings
 from services.audit.verifier.receipts import Receipt
 from services.audit.verifier.source import BLOCK, HASH, Claim, Job, Kept, Row
 from services.audit.verifier.tree import subtrees
@@ -119,17 +119,3 @@ def _row(line: bytes, where: str) -> Row:
         return Row(_place(said["index"]), strict_base64(said["leaf"]), _hash(said["leaf_hash"]), openings)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
         raise Unreadable(f"{where}: {str(error)[:120]}") from error
-
-
-def read_openings(said: Mapping[str, Mapping[str, object]]) -> Openings:
-    """Openings by path, each `{"salt": base64, "value": text}` or `{"erased": true}`. ValueError or TypeError otherwise."""
-    found: dict[str, Opening] = {}
-    for path, one in said.items():
-        salt, value = one.get("salt"), one.get("value")
-        if len(one) == 2 and isinstance(salt, str) and isinstance(value, str):
-            found[path] = Opening(strict_base64(salt), value)
-        elif one == {"erased": True}:
-            found[path] = ERASED
-        else:
-            raise ValueError("an opening has salt and value, or is erased")
-    return found

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from services.audit.verifier.findings import Finding, Kind
 from services.audit.verifier.leaves import Flaw, Leaf
+from services.audit.verifier.notes import strict_base64
 from services.audit.verifier.spans import Spans
 
 COMMIT = b"adminlog/commit/v1\x00"
@@ -45,6 +46,20 @@ def commitment(salt: bytes, path: str, value: str) -> bytes:
 @lru_cache(maxsize=64)
 def _begin(path: str) -> bytes:
     return COMMIT + path.encode() + b"\x00"
+
+
+def read_openings(said: Mapping[str, Mapping[str, object]]) -> Openings:
+    """Openings by path, each `{"salt": base64, "value": text}` or `{"erased": true}`. ValueError or TypeError otherwise."""
+    found: dict[str, Opening] = {}
+    for path, one in said.items():
+        salt, value = one.get("salt"), one.get("value")
+        if len(one) == 2 and isinstance(salt, str) and isinstance(value, str):
+            found[path] = Opening(strict_base64(salt), value)
+        elif one == {"erased": True}:
+            found[path] = ERASED
+        else:
+            raise ValueError("an opening has salt and value, or is erased")
+    return found
 
 
 class Opened(NamedTuple):

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from services.audit.verifier.export import read_openings
 from services.audit.verifier.findings import Unreadable
 from services.audit.verifier.lines import lines_of, read_small, read_text
 from services.audit.verifier.notes import MOST_NOTE_BYTES, VerifierKey, claimed
-from services.audit.verifier.openings import Openings
+from services.audit.verifier.openings import Openings, read_openings
 from services.audit.verifier.places import Places, believable, lines_at, offsets_at
 from services.audit.verifier.receipts import Receipt, read_receipts
 from services.audit.verifier.source import BLOCK, HASH, Claim, Job, Kept, Row

@@ -1,5 +1,6 @@
 """The import contracts hold, and each of them fails when it is broken on purpose."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -64,6 +65,22 @@ PLANTED = [
         "services/gateway/features/users/routes.py", "import sqlalchemy\n",
         "SQL is known to stores, tables, migrations and the database's room", id="SQL in a route",
     ),
+    pytest.param(
+        "services/audit/verifier/tree.py", "import libs.common.errors\n", "The offline verifier stands alone",
+        id="verifier to library",
+    ),
+    pytest.param(
+        "services/audit/verifier/tree.py", "import services.audit.models.entries\n", "The rooms of the audit service",
+        id="verifier to what it judges",
+    ),
+    pytest.param(
+        "services/audit/handlers.py", "import services.audit.verifier.tree\n", "Nothing is built on the offline verifier",
+        id="what is judged to its verifier",
+    ),
+    pytest.param(
+        "services/audit/verifier/notes.py", "import services.audit.verifier.cli\n", "The layers of the offline verifier",
+        id="notes to command line",
+    ),
 ]  # fmt: skip
 
 
@@ -84,6 +101,23 @@ def copied(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / name, tmp_path / name, ignore=leave_out)
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     return tmp_path
+
+
+def test_the_offline_verifier_needs_cryptography_and_nothing_else() -> None:
+    files = sorted((ROOT / "services" / "audit" / "verifier").glob("*.py"))
+    named: set[str] = set()
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            match node:
+                case ast.Import(names=names):
+                    named |= {one.name for one in names}
+                case ast.ImportFrom(module=str(module)):
+                    named.add(module)
+                case _:
+                    pass
+    outside = {name for name in named if not name.startswith("services.audit.verifier")}
+    assert {name.partition(".")[0] for name in outside} - sys.stdlib_module_names == {"cryptography"}
+    assert len(files) > 20
 
 
 def test_the_contracts_hold() -> None:

@@ -5,6 +5,7 @@ import gzip
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -75,23 +76,30 @@ def test_several_kinds_are_1_and_each_names_its_first_place(log: MadeLog, tmp_pa
     assert done.stdout.splitlines()[-1].startswith("The log does NOT hold")
 
 
+def _cosigned_only(log: MadeLog) -> None:
+    log.checkpoints[-1].note = log.head.note.replace("\u2014 reeve", "\u2014 other")
+
+
+def _other_root(log: MadeLog) -> None:
+    log.checkpoints[-1].root = bytes(32)
+
+
+def _longer_leaf(log: MadeLog) -> None:
+    log.entries[9].body += b" "
+
+
+CHANGES: dict[str, Callable[[MadeLog], None]] = {
+    "signature": _cosigned_only, "root": _other_root, "leaf": _longer_leaf, "missing": lambda log: log.remove(44),
+    "silence": lambda log: None,
+}  # fmt: skip
+
+
 @pytest.mark.parametrize(
     ("change", "code"), [("signature", 10), ("root", 11), ("leaf", 12), ("missing", 13), ("silence", 15)]
 )
 def test_one_kind_is_its_own_exit_code(log: MadeLog, change: str, code: int, tmp_path: Path) -> None:
-    extra: list[str] = []
-    match change:
-        case "signature":
-            log.checkpoints[-1].note = log.head.note.replace("\u2014 reeve", "\u2014 other")
-        case "root":
-            log.sign([300])
-            log.checkpoints[-1].root = bytes(32)
-        case "leaf":
-            log.entries[9].body += b" "
-        case "missing":
-            log.remove(44)
-        case "silence":
-            extra = ["--silence", "30"]
+    CHANGES[change](log)
+    extra = ["--silence", "30"] if change == "silence" else []
     done = run(write_export(log, tmp_path), "--key", log.signer.vkey, *extra)
     assert done.returncode == code, done.stdout
 
