@@ -32,6 +32,7 @@ class NotificationType(StrEnum):
     STORE_ISSUE = "store_issue"
     SECURITY_ALERT = "security_alert"
     CRITICAL_EVENT = "critical_event"
+    NEW_DEVICE = "new_device"
 
 
 class AlertType(StrEnum):

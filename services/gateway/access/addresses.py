@@ -38,6 +38,14 @@ def rate_key(address: str | None) -> str:
     return str(ip_network((parsed, 64), strict=False))
 
 
+def network_of(address: str | None) -> str:
+    """The network that an address is likely to move within: its /24 in IPv4, its /48 in IPv6."""
+    parsed = _parse(address or "")
+    if parsed is None:
+        return "unknown"
+    return str(ip_network((parsed, 24 if isinstance(parsed, IPv4Address) else 48), strict=False))
+
+
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:
     parsed = _parse(address)
     return parsed is not None and any(parsed in network for network in trusted if network.version == parsed.version)

@@ -6,7 +6,14 @@ from hashlib import sha256
 
 from libs.common.database import outbox
 from libs.common.database.engine import Session
-from libs.common.events.users import PasswordChanged, SessionProved, SessionRefreshed, SessionStarted, SignInFailed
+from libs.common.events.users import (
+    DeviceFirstSeen,
+    PasswordChanged,
+    SessionProved,
+    SessionRefreshed,
+    SessionStarted,
+    SignInFailed,
+)
 from libs.common.identity import Caller
 from libs.common.ids import new_id
 from services.gateway.access.endings import end_session, end_sessions_of
@@ -14,7 +21,7 @@ from services.gateway.access.events import event_of
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.sessions import admin_actor
 from services.gateway.features.auth import store
-from services.gateway.features.auth.models import FailureReason, ReusedToken, StartedSession
+from services.gateway.features.auth.models import FailureReason, ReusedToken, StartedSession, device_of, is_news
 from services.gateway.features.auth.store import StoredSession
 from services.gateway.features.users.models import User, masked_email
 
@@ -29,6 +36,8 @@ async def start_session(
     new_password_hash: str | None,
 ) -> StartedSession | None:
     """Sign a user in; None when their account was switched off, or their password changed, meanwhile."""
+    device = device_of(caller.origin.ip_address, caller.origin.user_agent)
+    is_known, has_history = await store.recognize_device(session, user.id, device.hash)
     stored = await store.append_session(
         session,
         new_id(),
@@ -36,6 +45,7 @@ async def start_session(
         proved_hash=proved_hash,
         ip_address=caller.origin.ip_address,
         user_agent=caller.origin.user_agent,
+        device_hash=device.hash,
         seconds=seconds,
     )
     if stored is None:
@@ -45,7 +55,11 @@ async def start_session(
     started = await _with_refresh_token(session, stored)
     signed_in = _as(caller, user, session_id=stored.id)
     data = SessionStarted(session_id=stored.id, user_id=user.id)
-    await outbox.emit(session, event_of(signed_in, data, subject=f"session/{stored.id}"))
+    events = [event_of(signed_in, data, subject=f"session/{stored.id}")]
+    if is_news(is_known=is_known, has_history=has_history):
+        seen = DeviceFirstSeen(user_id=user.id, session_id=stored.id, address_prefix=device.network, device=device.name)
+        events.append(event_of(signed_in, seen, subject=f"user/{user.id}", severity="warning"))
+    await outbox.emit(session, *events)
     return started
 
 

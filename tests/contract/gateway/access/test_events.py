@@ -15,6 +15,7 @@ RELEASED = {
     "reeve.user.status_changed.v1": {"user_id", "is_active", "reason", "changes"},
     "reeve.user.password_changed.v1": {"user_id", "sessions_ended"},
     "reeve.session.started.v1": {"session_id", "user_id"},
+    "reeve.device.first_seen.v1": {"user_id", "session_id", "address_prefix", "device"},
     "reeve.session.refreshed.v1": {"session_id", "user_id"},
     "reeve.session.proved.v1": {"session_id", "user_id"},
     "reeve.session.ended.v1": {"session_id", "user_id", "reason", "action"},
