@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.events import access, platform
+from libs.common.events import access, platform, users
 from libs.common.events.envelope import Event, rfc3339
 from libs.common.events.notification_fields import Priority, is_relative_path, plain_line, plain_text
 from services.notifications.models import (
@@ -105,6 +105,11 @@ BY_TYPE: Mapping[str, Rule] = {
     access.AccessEnded.TYPE: Rule(
         "access_ended", NotificationType.ACCESS_REQUEST, "low", "Access ended: {permission}", "Why: {reason}.",
         members=("permission", "reason", "until", "user_id", "request_id"),
+    ),
+    users.DeviceFirstSeen.TYPE: Rule(
+        "new_device", NotificationType.NEW_DEVICE, "high", "Sign-in from a new device",
+        "{device} in the network {address_prefix}. Whoever does not recognize it ends the session and changes the password.",
+        alert_type=AlertType.SECURITY, members=("user_id", "session_id", "address_prefix", "device"),
     ),
 }  # fmt: skip
 """By wire type; most events find nothing here."""

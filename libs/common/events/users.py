@@ -159,6 +159,25 @@ class SessionStarted(MessageData):
     user_id: str
 
 
+class DeviceFirstSeen(MessageData):
+    """Somebody signed in from where they had not signed in before: another network, or another kind of program.
+
+    `address_prefix` is a network of the address, `device` the user agent without its version numbers.
+    """
+
+    TYPE: ClassVar[str] = "reeve.device.first_seen.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "sign_in_from_new_device"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "user_id": _ID, "session_id": _ID, "address_prefix": "198.51.100.0/24", "device": "Firefox on Linux",
+    }  # fmt: skip
+
+    user_id: str
+    session_id: str
+    address_prefix: str
+    device: str
+
+
 class SessionRefreshed(MessageData):
     """A session's refresh token was exchanged for new tokens."""
 

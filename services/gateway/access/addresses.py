@@ -38,6 +38,14 @@ def rate_key(address: str | None) -> str:
     return str(ip_network((parsed, 64), strict=False))
 
 
+def network_of(address: str | None) -> str:
+    """The network that an address is likely to move within: its /24 in IPv4, its /48 in IPv6."""
+    parsed = parse_address(address or "")
+    if parsed is None:
+        return "unknown"
+    return str(ip_network((parsed, 24 if isinstance(parsed, IPv4Address) else 48), strict=False))
+
+
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     """The address that a text is, an IPv4 one where IPv6 only wraps it; None for anything else."""
     try:

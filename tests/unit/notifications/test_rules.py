@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from libs.common.events import access, platform
+from libs.common.events import access, platform, users
 from libs.common.events.all_types import CATALOG
 from libs.common.events.envelope import Event
 from libs.common.events.notification_fields import is_relative_path
@@ -128,6 +128,17 @@ def test_the_same_trouble_has_one_fingerprint_and_another_store_has_another() ->
 def test_every_generic_platform_event_that_failed_has_a_rule() -> None:
     generic = {model.TYPE for model in CATALOG if issubclass(model, platform.PlatformData)}
     assert {kind for kind in rules.BY_TYPE if kind.startswith("platform.")} == generic
+
+
+def test_a_sign_in_from_a_new_device_says_whose_and_from_where() -> None:
+    event = platform_event(users.DeviceFirstSeen.TYPE, dict(users.DeviceFirstSeen.EXAMPLE), source="/reeve/gateway")
+    found = notification_of(event)
+    assert (found.type, found.priority, found.title) == ("new_device", "high", "Sign-in from a new device")
+    assert found.message.startswith("Firefox on Linux in the network 198.51.100.0/24.")
+    assert {name: found.metadata[name] for name in ("user_id", "session_id", "address_prefix", "device")} == {
+        **users.DeviceFirstSeen.EXAMPLE
+    }
+    assert alerts_of(event) == []
 
 
 def test_hostile_texts_become_plain() -> None:

@@ -7,7 +7,14 @@ from typing import Literal
 
 from libs.common.database import outbox
 from libs.common.database.engine import Session
-from libs.common.events.users import PasswordChanged, SessionProved, SessionRefreshed, SessionStarted, SignInFailed
+from libs.common.events.users import (
+    DeviceFirstSeen,
+    PasswordChanged,
+    SessionProved,
+    SessionRefreshed,
+    SessionStarted,
+    SignInFailed,
+)
 from libs.common.identity import Caller
 from libs.common.ids import new_id
 from services.gateway.access.endings import end_session, end_sessions_of
@@ -16,7 +23,15 @@ from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.sessions import admin_actor
 from services.gateway.features.attempts import commands as attempts
 from services.gateway.features.auth import store
-from services.gateway.features.auth.models import Checked, FailureReason, OtpRequired, ReusedToken, StartedSession
+from services.gateway.features.auth.models import (
+    Checked,
+    FailureReason,
+    OtpRequired,
+    ReusedToken,
+    StartedSession,
+    device_of,
+    is_news,
+)
 from services.gateway.features.auth.store import StoredSession
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.users.models import User, masked_email
@@ -52,6 +67,8 @@ async def _start_session(
 ) -> StartedSession | None:
     """A session for a user who proved who they are; None when their account was switched off, or their password
     changed, meanwhile."""
+    device = device_of(caller.origin.ip_address, caller.origin.user_agent)
+    is_known, has_history = await store.recognize_device(session, user.id, device.hash)
     stored = await store.append_session(
         session,
         new_id(),
@@ -59,6 +76,7 @@ async def _start_session(
         proved_hash=checked.proved_hash,
         ip_address=caller.origin.ip_address,
         user_agent=caller.origin.user_agent,
+        device_hash=device.hash,
         seconds=seconds,
     )
     if stored is None:
@@ -68,7 +86,11 @@ async def _start_session(
     started = await _with_refresh_token(session, stored)
     signed_in = _as(caller, user, session_id=stored.id)
     data = SessionStarted(session_id=stored.id, user_id=user.id)
-    await outbox.emit(session, event_of(signed_in, data, subject=f"session/{stored.id}"))
+    events = [event_of(signed_in, data, subject=f"session/{stored.id}")]
+    if is_news(is_known=is_known, has_history=has_history):
+        seen = DeviceFirstSeen(user_id=user.id, session_id=stored.id, address_prefix=device.network, device=device.name)
+        events.append(event_of(signed_in, seen, subject=f"user/{user.id}", severity="warning"))
+    await outbox.emit(session, *events)
     return started
 
 

@@ -38,6 +38,7 @@ async def append_session(
     proved_hash: str | None,
     ip_address: str | None,
     user_agent: str | None,
+    device_hash: bytes,
     seconds: int,
 ) -> StoredSession | None:
     """Start a session of `seconds` for a user who may act now; None when they may not any more, or when the hash
@@ -50,11 +51,20 @@ async def append_session(
         insert(sessions)
         .values(
             id=session_id, user_id=user_id, ip_address=ip_address, user_agent=user_agent,
-            expires_at=func.now() + timedelta(seconds=seconds),
+            device_hash=device_hash, expires_at=func.now() + timedelta(seconds=seconds),
         )
         .returning(*_NEW)
     )  # fmt: skip
     return StoredSession(**(await session.execute(added)).one()._mapping, permission_epoch=may_act.permission_epoch)
+
+
+async def recognize_device(session: Session, user_id: str, device_hash: bytes) -> tuple[bool, bool]:
+    """Whether a user signed in from this device before, and whether from any that was noted."""
+    of_user = select(sessions.c.id).where(sessions.c.user_id == user_id)
+    is_known = of_user.where(sessions.c.device_hash == device_hash).exists()
+    has_history = of_user.where(sessions.c.device_hash.is_not(None)).exists()
+    row = (await session.execute(select(is_known.label("is_known"), has_history.label("has_history")))).one()
+    return row.is_known, row.has_history
 
 
 async def note_sign_in(session: Session, user_id: str, *, password_hash: str | None) -> None:

@@ -30,6 +30,7 @@ RELEASED = {
     "reeve.access.granted.v1": {"request_id", "user_id", "permission", "until", "changes"},
     "reeve.access.ended.v1": {"request_id", "user_id", "permission", "until", "reason", "changes"},
     "reeve.session.started.v1": {"session_id", "user_id"},
+    "reeve.device.first_seen.v1": {"user_id", "session_id", "address_prefix", "device"},
     "reeve.session.refreshed.v1": {"session_id", "user_id"},
     "reeve.session.proved.v1": {"session_id", "user_id"},
     "reeve.session.ended.v1": {"session_id", "user_id", "reason", "action"},

@@ -106,6 +106,7 @@ async def test_a_sign_in_with_a_password_that_was_changed_meanwhile_starts_nothi
                     proved_hash=proved_hash,
                     ip_address=None,
                     user_agent=None,
+                    device_hash=b"d" * 32,
                     seconds=60,
                 )
             )

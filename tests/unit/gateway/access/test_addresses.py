@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from services.gateway.access.addresses import client_address, rate_key
+from services.gateway.access.addresses import client_address, network_of, rate_key
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -54,6 +54,20 @@ def test_an_untrusted_peer_is_taken_for_nobody_else(header: list[str]) -> None:
 )
 def test_behind_trusted_proxies_the_first_untrusted_hop_from_the_right_counts(header: list[str], address: str) -> None:
     assert client_address("10.0.0.1", forwarded_for=header, trusted=TRUSTED) == address
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("198.51.100.77", "198.51.100.0/24"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ("::ffff:198.51.100.77", "198.51.100.0/24"),
+        (None, "unknown"),
+        ("nonsense", "unknown"),
+    ],
+)
+def test_an_address_is_expected_to_move_within_its_network(address: str | None, network: str) -> None:
+    assert network_of(address) == network
 
 
 @pytest.mark.parametrize(

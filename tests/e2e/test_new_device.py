@@ -1,0 +1,31 @@
+"""A sign-in from a program that an account was never used with becomes a notification that says whose account it is."""
+
+import httpx
+
+from libs.common.ids import new_id
+from tests.demo.administrator import ADMIN, Administrator
+from tests.e2e.steps import LIVE_SECONDS, entries
+from tests.support.eventually import eventually
+
+
+async def test_a_new_device_is_told_of(admin: Administrator, http: httpx.AsyncClient) -> None:
+    email, password = f"d-{new_id()[-8:]}@example.com", f"Quite-{new_id()}-long"
+    body = {"email": email, "name": "D", "role": "viewer", "password": password}
+    user = (await admin.call("POST", "/users", json=body)).json()
+    for agent in ("Firefox on Linux", "Unheard-of on Plan 9", "Unheard-of on Plan 9"):
+        answer = await http.post(
+            f"{ADMIN}/auth/login", json={"email": email, "password": password}, headers={"user-agent": agent}
+        )
+        assert answer.status_code == 200
+
+    async def told() -> list[dict[str, object]]:
+        found = [one async for one in admin.pages("/notifications", "notifications", type="new_device")]
+        return [one for one in found if one["notification_metadata"].get("user_id") == user["id"]]
+
+    notifications = await eventually(told, within_seconds=LIVE_SECONDS)
+    assert isinstance(notifications, list)
+    (notification,) = notifications
+    assert (notification["title"], notification["priority"]) == ("Sign-in from a new device", "high")
+    assert notification["notification_metadata"]["device"] == "Unheard-of on Plan"
+    (entry,) = await entries(admin, 1, action="sign_in_from_new_device", target_id=user["id"])
+    assert entry["severity"] == "warning"
