@@ -127,7 +127,8 @@ def test_every_member_that_a_leaf_speaks_of_is_watched(column: str) -> None:
     """All but words and correlation; of an administrator's entry the other actor, and numbers of producers, say nothing."""
     entry = entry_of()
     private = f"/{column}" in PATHS
-    assert problem_of(stored(entry, entry=entry._replace(**{column: "other"}))) == (COMMITMENT if private else ENTRY)
+    changed: dict[str, Any] = {column: "other"}
+    assert problem_of(stored(entry, entry=entry._replace(**changed))) == (COMMITMENT if private else ENTRY)
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,8 @@ def test_each_disagreement_has_its_name(given: dict[str, Any], problem: str | No
 @pytest.mark.parametrize("path", PATHS)
 def test_a_private_member_that_is_gone_is_a_problem_only_while_its_salt_is_there(path: str) -> None:
     entry = entry_of()
-    gone = entry._replace(**{path[1:]: None})
+    without: dict[str, Any] = {path[1:]: None}
+    gone = entry._replace(**without)
     assert problem_of(stored(entry, entry=gone)) == COMMITMENT
     kept = {other: salt_of(b"\x05" * 32, other) for other in PATHS if other != path}
     assert problem_of(stored(entry, entry=gone, seed=None, salts=kept)) is None
