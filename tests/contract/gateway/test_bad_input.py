@@ -26,6 +26,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/users"): {"email": "made@example.com", "name": "Made", "role": "viewer"},
     ("PUT", f"{ADMIN}/users/{USER}/role"): {"role": "viewer"},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
+    ("POST", f"{ADMIN}/audit/verify"): {"first": 0, "count": 256},
 }
 """A body that each route would take."""
 EVERY = pytest.mark.parametrize(("method", "path"), BODIES, ids=[f"{method} {path[13:]}" for method, path in BODIES])
