@@ -23,7 +23,7 @@ from libs.common.events.catalog import new_event
 from libs.common.events.platform import CriticalError
 from services.audit.log.tree import grow
 from services.audit.models.leaves import OWN_SOURCE
-from services.audit.store import heartbeat, tree
+from services.audit.store import entries, heartbeat, leaves, tree
 from services.audit.store.tree import LogState
 
 MOST_LEAVES = 4_000
@@ -73,14 +73,15 @@ class Sequencer:
                 continue
             await self._rest()
 
-    async def turn(self, entries: int = 0) -> int:
-        """One transaction: the leaves that follow go into the tree; returns how many. `entries` must have one already."""
+    async def turn(self, stored: int = 0) -> int:
+        """One transaction: the leaves that follow go into the tree; returns how many. `stored` entries must have theirs."""
         async with self._database.transaction() as session:
             frontier = await tree.locked_frontier(session)
             found = await tree.pending(session, after=frontier.size, most=MOST_LEAVES)
+            reached = frontier.size + len(found.hashes)
             hole = found.hole
-            if hole is None and frontier.size + len(found.hashes) < min(entries, frontier.size + MOST_LEAVES):
-                hole = frontier.size + len(found.hashes)
+            if hole is None and reached < min(stored, frontier.size + MOST_LEAVES):
+                hole = await self._mended(session, reached)
             if found.hashes:
                 await tree.store_growth(session, *grow(frontier, found.hashes))
                 crashpoint("seq.before_commit")
@@ -89,6 +90,13 @@ class Sequencer:
         HALTED.set(hole is not None)
         LEAVES.inc(len(found.hashes))
         return len(found.hashes)
+
+    async def _mended(self, session: Session, reached: int) -> int | None:
+        """Leaves lack at the end: an older release beside this one stores entries without, and then they are made; else
+        the first that lacks."""
+        if await leaves.were_ever_made(session, since=reached):
+            return reached
+        return None if await entries.fill_leaves(session) else reached
 
     async def _judge(self, session: Session, hole: int | None) -> None:
         """Raise the alarm over a hole, once."""

@@ -105,7 +105,7 @@ class Signer:
                 await self.turn()
             except HeadRefused as refusal:
                 await self._stop(str(refusal))
-            except (Unavailable, asyncpg.PostgresError, TimeoutError) as error:
+            except (Unavailable, asyncpg.PostgresError, OSError) as error:
                 log.warning("head not signed", error=type(error).__name__)
                 await asyncio.sleep(RETRY_SECONDS)
             await asyncio.sleep(PAUSE_SECONDS)

@@ -19,6 +19,7 @@ PATHS = ("/admin_username", "/changes", "/details", "/ip_address", "/user_agent"
 
 _SALTS = {path: b"adminlog/salt/v1\x00" + path.encode() for path in PATHS}
 _COMMITS = {path: b"adminlog/commit/v1\x00" + path.encode() + b"\x00" for path in PATHS}
+_MEMBERS = tuple((path, _SALTS[path], _COMMITS[path]) for path in PATHS)
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
 _FILL = bytes(sha256().block_size - SEED_BYTES)
@@ -33,16 +34,16 @@ def commitments(entry: Entry, seed: bytes) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     block = seed + _FILL
-    inner, outer = sha256(block.translate(_INNER)), sha256(block.translate(_OUTER))
-    for path, value in zip(PATHS, private_values(entry), strict=True):
+    inner, outer = sha256(block.translate(_INNER)).copy, sha256(block.translate(_OUTER)).copy
+    for (path, salt, commit), value in zip(_MEMBERS, private_values(entry), strict=True):
         if value is not None:
-            below, above = inner.copy(), outer.copy()
-            below.update(_SALTS[path])
+            below, above = inner(), outer()
+            below.update(salt)
             above.update(below.digest())
             block = above.digest() + _FILL
-            below = sha256(block.translate(_INNER) + _COMMITS[path] + value.encode())
-            commit = sha256(block.translate(_OUTER) + below.digest()).digest()
-            found[path] = b2a_base64(commit, newline=False).decode()
+            below = sha256(block.translate(_INNER) + commit + value.encode())
+            digested = sha256(block.translate(_OUTER) + below.digest()).digest()
+            found[path] = b2a_base64(digested, newline=False).decode()
     return found
 
 

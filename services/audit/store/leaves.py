@@ -54,7 +54,8 @@ async def reach(session: Session) -> int:
 async def fill(session: Session, *, until: int, most: int = LEAVES_PER_BATCH) -> int:
     """Give up to `most` entries before `until` that have no leaf yet theirs, in order; returns how many.
 
-    For entries that an older release stored. The caller holds the log's state row, so that nobody appends meanwhile.
+    For entries that an older release stored, as far as none of them is missing. The caller holds the log's state row, so
+    that nobody appends meanwhile.
     """
     connection = driver(session)
     first = await reach(session)
@@ -64,10 +65,15 @@ async def fill(session: Session, *, until: int, most: int = LEAVES_PER_BATCH) ->
         first,
         min(until, first + most),
     )
-    if [row["sequence"] for row in rows] != list(range(first, first + len(rows))):
-        raise ValueError(f"the entries from {first} on are not without a gap")
-    await append(session, [_of(row, seed) for row, seed in zip(rows, seeds_for(len(rows)), strict=True)])
-    return len(rows)
+    there = [row for place, row in enumerate(rows, first) if row["sequence"] == place]
+    if there:
+        await append(session, [_of(row, seed) for row, seed in zip(there, seeds_for(len(there)), strict=True)])
+    return len(there)
+
+
+async def were_ever_made(session: Session, *, since: int) -> bool:
+    """Whether there ever was a leaf at or behind this place: seeds stay when a leaf goes."""
+    return bool(await driver(session).fetchval("SELECT EXISTS (SELECT FROM log_openings WHERE sequence >= $1)", since))
 
 
 def _of(row: asyncpg.Record, seed: bytes) -> Leaf:

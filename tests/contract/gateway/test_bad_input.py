@@ -37,6 +37,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/access/requests/{USER}/approve"): {"until": "2026-01-01T00:00:00Z"},
     ("POST", f"{ADMIN}/access/requests/{USER}/reject"): {"reason": "ask finance"},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
+    ("POST", f"{ADMIN}/audit/verify"): {"first": 0, "count": 256},
 }
 """A body that each route would take."""
 EVERY = pytest.mark.parametrize(("method", "path"), BODIES, ids=[f"{method} {path[13:]}" for method, path in BODIES])

@@ -15,6 +15,7 @@ from libs.common.delivery.arrivals import Arrived
 from services.audit.handlers import give_leaves
 from services.audit.models.entries import Entry
 from services.audit.models.leaves import seeds_for
+from services.audit.sequencer import Sequencer
 from services.audit.store import entries as store
 from tests.integration.audit.archive import Archive, arrived, message_of, platform_event, request_recorded
 from tests.integration.audit.conftest import Built
@@ -149,6 +150,32 @@ async def test_entries_that_an_older_release_adds_beside_us_are_caught_up(
     await _forget_leaves(owner, after=0)
     await archive.record(request_recorded())
     assert [leaf["index"] for leaf in await leaves(archive)] == list(range(12))
+
+
+async def test_the_sequencer_makes_the_leaves_of_what_an_older_release_added_last(
+    archive: Archive, owner: asyncpg.Connection
+) -> None:
+    await archive.record(*[request_recorded() for _ in range(10)])
+    await _forget_leaves(owner, after=3)
+    sequencer = Sequencer(archive.database)
+    assert [await sequencer.turn(10) for _ in range(2)] == [4, 6]
+    assert await archive.value("SELECT count(*) FROM outbox") == 0
+
+
+async def test_an_entry_that_is_gone_with_its_leaf_and_seed_is_a_hole_and_ends_nothing(
+    archive: Archive, owner: asyncpg.Connection
+) -> None:
+    await archive.record(*[request_recorded() for _ in range(10)])
+    await _forget_leaves(owner, after=8)
+    await owner.execute("ALTER TABLE entries DISABLE TRIGGER USER")
+    for row in await owner.fetch("SELECT relid::regclass::text FROM pg_partition_tree('entries')"):
+        await owner.execute(f"ALTER TABLE {row[0]} DISABLE TRIGGER USER")
+    await owner.execute("DELETE FROM entries WHERE sequence = 9")
+    sequencer = Sequencer(archive.database)
+    assert [await sequencer.turn(10) for _ in range(2)] == [9, 0]
+    assert await archive.value("SELECT count(*) FROM outbox WHERE subject = 'audit_log/9'") == 1
+    await archive.record(request_recorded())
+    assert await sequencer.turn(11) == 0
 
 
 def test_seeds_are_random_and_of_their_size() -> None:

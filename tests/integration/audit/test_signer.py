@@ -78,6 +78,21 @@ async def test_a_note_that_was_remembered_and_never_published_is_published_the_s
     assert await archive.rows("SELECT size, root, note FROM log_checkpoints") == [before]
 
 
+async def test_what_cannot_be_remembered_is_not_published(
+    archive: Archive, signer: Callable[[], Signer], tmp_path: Path
+) -> None:
+    await grow(archive, 5)
+    one = signer()
+    (tmp_path / "signer").write_text("a file where the folder should be")
+    for _ in range(2):
+        with pytest.raises(OSError, match="signer"):
+            await one.turn()
+    assert await notes(archive) == []
+    (tmp_path / "signer").unlink()
+    assert await one.turn()
+    assert [found.size for found in await notes(archive)] == [5]
+
+
 async def _rewrite(owner: asyncpg.Connection, *, keep: int) -> None:
     """What a superuser may do: shorten the log and its tree to its first leaves."""
     async with owner.transaction():
