@@ -13,9 +13,9 @@ from libs.common.start import assertion_verifier, open_database, open_transport,
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
-from services.audit import routes
 from services.audit.config import Config
 from services.audit.handlers import Recorder, keep_partitions_ahead
+from services.audit.routes import entries as entry_routes
 
 NAME = "audit"
 VERSION = "0.1.0"
@@ -42,7 +42,7 @@ def build(config: Config, *, database: Database, search_database: Database, tran
     )
     app.state.search_database = search_database
     app.state.cursor_key = CursorKey(load_or_create_secret(config.keys / "audit.cursors"))
-    app.include_router(routes.router)
+    app.include_router(entry_routes.router)
 
     events = Subscriber(
         database,

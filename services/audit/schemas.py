@@ -89,6 +89,22 @@ class SearchQuery(RangeQuery):
         return self.model_dump(mode="json", exclude={"limit", "skip", "cursor", "sort"}, exclude_defaults=True)
 
 
+class HistoryQuery(BaseModel):
+    """Which part of one target's history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=MOST_LIMIT)] = 50
+    skip: Annotated[int, Field(ge=0)] = 0
+    cursor: Annotated[str | None, Field(max_length=2048)] = None
+
+    def of(self, target_type: str, target_id: str) -> SearchQuery:
+        """The search for it: these entries alone, oldest first."""
+        return SearchQuery(
+            target_type=[target_type], target_id=[target_id], sort="created_at", **self.model_dump(exclude_none=True)
+        )
+
+
 def entry_body(row: Mapping[str, Any]) -> dict[str, Any]:
     """An entry as the API answers it, ready for orjson; stored JSON goes through as it is."""
     body = dict(row)

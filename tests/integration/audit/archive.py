@@ -68,10 +68,12 @@ class Archive:
             await self.recorder.record_events(session, batch)
         await self.recorder.count_stored(batch)
 
-    async def get(self, target: str, *, permission: str = "audit:read", audience: str = "audit") -> httpx.Response:
+    async def get(
+        self, target: str, *, permission: str = "audit:read", audience: str = "audit", reader: str = ADMIN
+    ) -> httpx.Response:
         """GET `/internal/audit<target>` for an administrator with that permission."""
         path = f"/internal/audit{target}"
-        actor = Actor(ADMIN, ActorType.ADMIN, "ada", "admin", Level.ADMIN, frozenset((permission,)))
+        actor = Actor(reader, ActorType.ADMIN, "ada", "admin", Level.ADMIN, frozenset((permission,)))
         caller = Caller(actor, Origin(username="ada"), "correlation")
         token = self.minter.mint(caller, audience=audience, permission=permission, method="GET", target=path)
         return await self.client.get(path, headers={HEADER: token})
