@@ -23,7 +23,7 @@ SHARES = {
         "gateway.idempotency",
         "settings.key.pub",
     ),
-    "audit": ("gateway.key.pub", "audit.cursors"),
+    "audit": ("gateway.key.pub", "audit.cursors", "audit.exports.key", "audit.exports.key.pub"),
     "settings": ("gateway.key.pub", "settings.key", "settings.key.pub", "settings.kek", "settings.cursors"),
     "notifications": ("gateway.key.pub", "notifications.cursors"),
 }

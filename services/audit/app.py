@@ -2,22 +2,30 @@
 
 from functools import partial
 
-from libs.common.broker.topology import AUDIT_EVENTS
+from libs.common.broker.topology import AUDIT_COMMANDS, AUDIT_EVENTS
 from libs.common.broker.transport import Transport
 from libs.common.database.engine import Database
+from libs.common.delivery.commands import CommandConsumer
 from libs.common.delivery.relay import Relay
 from libs.common.delivery.subscriber import Subscriber
 from libs.common.events.all_types import CATALOG
-from libs.common.keys import load_or_create_secret
+from libs.common.exports.commands import ExportCommands
+from libs.common.exports.jobs import Policy
+from libs.common.exports.manifest import ManifestSigner
+from libs.common.exports.routes import exports_router
+from libs.common.exports.worker import ExportWorker
+from libs.common.keys import load_or_create_ed25519, load_or_create_secret
 from libs.common.start import assertion_verifier, open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
 from services.audit.config import Config
+from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, keep_partitions_ahead
 from services.audit.routes import entries as entry_routes
 
 NAME = "audit"
+SPEAKS_AS = "/reeve/audit"
 VERSION = "0.1.0"
 SEARCH_SECONDS = 2.0
 SEARCH_CONNECTIONS = 4
@@ -54,6 +62,25 @@ def build(config: Config, *, database: Database, search_database: Database, tran
     )
     relay = Relay(database, transport, producer=NAME)
 
+    sources = {SOURCE: AuditSource()}
+    signer = ManifestSigner(load_or_create_ed25519(config.keys / "audit.exports.key"))
+    worker = ExportWorker(
+        database, sources, folder=config.exports, policy=_policy(config), signer=signer, speaks_as=SPEAKS_AS
+    )
+    app.include_router(
+        exports_router(
+            database, service=NAME, source=SOURCE, permission=PERMISSION, folder=config.exports, signer=signer
+        )
+    )
+    commands = CommandConsumer(
+        database,
+        transport,
+        AUDIT_COMMANDS,
+        source=SPEAKS_AS,
+        handlers=ExportCommands(sources, speaks_as=SPEAKS_AS).handlers(),
+        catalog=CATALOG,
+    )
+
     async def close() -> None:
         await search_database.close()
         await transport.close()
@@ -61,7 +88,16 @@ def build(config: Config, *, database: Database, search_database: Database, tran
     return Service(
         name=NAME,
         app=app,
-        tasks=(events.run, relay.run, partial(keep_partitions_ahead, database)),
+        tasks=(events.run, commands.run, relay.run, worker.run, partial(keep_partitions_ahead, database)),
         database=database,
         close=close,
+    )
+
+
+def _policy(config: Config) -> Policy:
+    return Policy(
+        most_rows=config.exports_most_rows,
+        most_bytes=config.exports_most_mib * 1024 * 1024,
+        most_seconds=config.exports_most_seconds,
+        kept_hours=config.exports_kept_hours,
     )

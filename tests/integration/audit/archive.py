@@ -1,19 +1,24 @@
 """The audit service's entrances for tests: events recorded in a transaction, its routes called, its rows read."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from libs.common.assertions import HEADER, AssertionMinter
+from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.broker.transport import Message
 from libs.common.database.engine import Database, driver
 from libs.common.delivery.arrivals import Arrived
 from libs.common.events.envelope import STRUCTURED, Event, encode
 from libs.common.identity import Actor, ActorType, Caller, Level, Origin
 from libs.common.ids import new_id
+from libs.common.web.service import Service
+from services.audit.config import Config
 from services.audit.handlers import Recorder
+from tests.support.postgres import PlatformDatabase
 
 ADMIN = "0199a0c0-0000-7000-8000-00000000000a"
 OTHER = "0199a0c0-0000-7000-8000-00000000000b"
@@ -50,6 +55,17 @@ def message_of(event: Event, *, app_id: str = "gateway", sender: str | None = No
 def arrived(event: Event, *, producer: str = "gateway") -> Arrived:
     """An event as the subscriber hands it on."""
     return Arrived(event, producer, None, None, message_of(event))
+
+
+@dataclass
+class Built:
+    """A service as `app.build` makes it, the transport that feeds it, and the database's owner."""
+
+    service: Service
+    transport: EmbeddedTransport
+    database: Database
+    platform: PlatformDatabase
+    config: Config
 
 
 class Archive:
