@@ -33,6 +33,8 @@ from services.gateway.features.clients.commands import register_configured
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.events.routes import admin_router as catalog_router
 from services.gateway.features.events.routes import router as events_router
+from services.gateway.features.exports.models import DownloadLinks
+from services.gateway.features.exports.routes import router as exports_router
 from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
@@ -127,6 +129,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.operations = Operations(journal, client)
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
+    state.download_links = DownloadLinks(access.rules.cursor_secret)
     state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
     app.include_router(_routes())
     install(app, access, open_paths=(OPENAPI_URL, DOCS_URL))
@@ -162,7 +165,7 @@ def _routes() -> APIRouter:
     admin = APIRouter(prefix="/admin")
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, users_router, clients_router,
-        roles_router, system_router, catalog_router, stream_router,
+        roles_router, system_router, catalog_router, stream_router, exports_router,
     ):  # fmt: skip
         admin.include_router(router)
     for router in (admin, events_router, public_settings_router, oauth_router):

@@ -98,7 +98,7 @@ class Protected(Guard, SecurityBase):
         address, user_agent, token = read_headers(scope, trusted=access.rules.trusted_proxies)
         request_id = state.get("request_id")
         try:
-            actor = await access.authenticate(_bearer(token))
+            actor = await self._authenticate(access, scope, token)
         except ReeveError as error:
             state["origin"] = Origin(ip_address=address, user_agent=user_agent, request_id=request_id)
             if not isinstance(error, Unauthenticated):
@@ -121,6 +121,11 @@ class Protected(Guard, SecurityBase):
             state["response_headers"] = access.limits.caller.take(f"{actor.type}:{actor.id}").headers
         self._check(actor)
         return caller
+
+    async def _authenticate(self, access: AccessControl, scope: Scope, token: bytes | None) -> Actor:
+        """Who calls, by the `Authorization` header. Raises `Unauthenticated`."""
+        del scope
+        return await access.authenticate(_bearer(token))
 
     def _check(self, actor: Actor) -> None:
         if self.permission is None:

@@ -70,6 +70,10 @@ class AccessControl:
             return await self._admin(claims.sid)
         return await self._client(claims)
 
+    async def of_session(self, session_id: str) -> Actor:
+        """The administrator whose live session this is. Raises as `authenticate` does."""
+        return await self._admin(session_id)
+
     def evict(self, *, session_id: str | None = None, user_id: str | None = None, client_id: str | None = None) -> None:
         """Forget what is known about a session, a user or a client; without any of them, everything."""
         if session_id is not None:
