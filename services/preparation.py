@@ -70,6 +70,7 @@ def make_keys(keys: Path) -> None:
     load_or_create_ed25519(keys / "gateway.key")
     load_or_create_ed25519(keys / "tokens.key")
     load_or_create_ed25519(keys / "audit-log.key")
+    load_or_create_ed25519(keys / "audit.exports.key")
     load_or_create_x25519(keys / "settings.key")
     for name in SECRET_FILES:
         load_or_create_secret(keys / name)

@@ -69,6 +69,21 @@ class DataSettings(Settings):
         return self.keys_dir or self.data_dir / "keys"
 
 
+class ExportSettings(DataSettings):
+    """Where exports lie, for how long, and how large one may become."""
+
+    exports_dir: Path | None = None
+    exports_kept_hours: Annotated[int, Field(ge=1, le=24 * 30)] = 24
+    exports_most_rows: Annotated[int, Field(ge=1, le=1_000_000_000)] = 10_000_000
+    exports_most_mib: Annotated[int, Field(ge=1, le=1_048_576)] = 4096
+    exports_most_seconds: Annotated[int, Field(ge=1, le=86_400)] = 3600
+
+    @property
+    def exports(self) -> Path:
+        """The directory of the files: `REEVE_EXPORTS_DIR`, else `exports` below the data directory."""
+        return self.exports_dir or self.data_dir / "exports"
+
+
 class DatabaseSettings(Settings):
     """Which Postgres; a URL may hold a password and is therefore a secret. And how many connections a pool may hold."""
 

@@ -3,30 +3,39 @@
 from collections.abc import Sequence
 from functools import partial
 
-from libs.common.broker.topology import AUDIT_EVENTS
+from libs.common.broker.topology import AUDIT_COMMANDS, AUDIT_EVENTS
 from libs.common.broker.transport import Transport
 from libs.common.database.engine import Database
 from libs.common.database.migrate import is_current
 from libs.common.delivery.arrivals import Arrived
+from libs.common.delivery.commands import CommandConsumer
 from libs.common.delivery.relay import Relay
 from libs.common.delivery.subscriber import Subscriber
 from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
+from libs.common.exports.commands import ExportCommands
+from libs.common.exports.jobs import Policy
+from libs.common.exports.manifest import ManifestSigner
+from libs.common.exports.routes import exports_router
+from libs.common.exports.worker import ExportWorker
 from libs.common.keys import load_ed25519_public, load_or_create_ed25519, load_or_create_secret, public_path
 from libs.common.start import assertion_verifier, open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
-from services.audit import log_routes, routes
 from services.audit.config import Config
+from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
+from services.audit.routes import entries as entry_routes
+from services.audit.routes import log as log_routes
 from services.audit.sequencer import Sequencer
 from services.audit.signer import Signer
 
 NAME = "audit"
 SIGNER = "audit-signer"
 LOG_KEY = "audit-log.key"
+SPEAKS_AS = "/reeve/audit"
 VERSION = "0.1.0"
 SEARCH_SECONDS = 2.0
 SEARCH_CONNECTIONS = 4
@@ -82,7 +91,7 @@ def build(
     app.state.cursor_key = CursorKey(load_or_create_secret(config.keys / "audit.cursors"))
     public = load_ed25519_public(public_path(config.keys / LOG_KEY))
     app.state.log_key = VerifierKey(config.audit_log_origin, public.public_bytes_raw())
-    app.include_router(routes.router)
+    app.include_router(entry_routes.router)
     app.include_router(log_routes.router)
 
     async def count_and_sequence(arrived: Sequence[Arrived]) -> None:
@@ -108,6 +117,24 @@ def build(
         await sequencer.run()
 
     signing = (signer(config, database).run,) if signs else ()
+    sources = {SOURCE: AuditSource()}
+    manifests = ManifestSigner(load_or_create_ed25519(config.keys / "audit.exports.key"))
+    worker = ExportWorker(
+        database, sources, folder=config.exports, policy=_policy(config), signer=manifests, speaks_as=SPEAKS_AS
+    )
+    app.include_router(
+        exports_router(
+            database, service=NAME, source=SOURCE, permission=PERMISSION, folder=config.exports, signer=manifests
+        )
+    )
+    commands = CommandConsumer(
+        database,
+        transport,
+        AUDIT_COMMANDS,
+        source=SPEAKS_AS,
+        handlers=ExportCommands(sources, speaks_as=SPEAKS_AS).handlers(),
+        catalog=CATALOG,
+    )
 
     async def close() -> None:
         await search_database.close()
@@ -116,7 +143,24 @@ def build(
     return Service(
         name=NAME,
         app=app,
-        tasks=(record, relay.run, partial(keep_partitions_ahead, database), sequence, *signing),
+        tasks=(
+            record,
+            commands.run,
+            relay.run,
+            worker.run,
+            partial(keep_partitions_ahead, database),
+            sequence,
+            *signing,
+        ),
         database=database,
         close=close,
+    )
+
+
+def _policy(config: Config) -> Policy:
+    return Policy(
+        most_rows=config.exports_most_rows,
+        most_bytes=config.exports_most_mib * 1024 * 1024,
+        most_seconds=config.exports_most_seconds,
+        kept_hours=config.exports_kept_hours,
     )

@@ -5,7 +5,13 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from libs.common.config import BrokerSettings, DatabaseSettings, DataSettings, HttpSettings, ObservabilitySettings
+from libs.common.config import (
+    BrokerSettings,
+    DatabaseSettings,
+    ExportSettings,
+    HttpSettings,
+    ObservabilitySettings,
+)
 from services.audit.log.notes import is_key_name
 
 
@@ -18,7 +24,7 @@ def _key_name(value: str) -> str:
 MOST_ORIGIN = 100
 
 
-class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
+class Config(HttpSettings, ExportSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
     """What an operator may set; the defaults are those of a single machine."""
 
     audit_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 365

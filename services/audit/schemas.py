@@ -1,18 +1,21 @@
 """What may be asked of the log, and how an entry is answered."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Address, ip_network
 from typing import Annotated, Any, Literal
 
 import orjson
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from libs.common.errors import Invalid
 from libs.common.events.envelope import rfc3339
 from libs.common.web.paging import MOST_LIMIT
 from services.audit.models.words import query_of
 from services.audit.store.search import CLOSED, EXACT, Addresses, Filters
+
+MOST_ERRORS = 50
 
 Outcome = Literal["success", "denied", "failure"]
 Severity = Literal["info", "warning", "error", "critical"]
@@ -55,8 +58,8 @@ class RangeQuery(BaseModel):
     date_to: Moment | None = None
 
 
-class SearchQuery(RangeQuery):
-    """Filters; a repeated one means any of its values."""
+class FilterQuery(RangeQuery):
+    """What is sought; several values of one filter mean any of them."""
 
     action: Texts = []
     target_type: Texts = []
@@ -69,10 +72,6 @@ class SearchQuery(RangeQuery):
     request_id: Texts = []
     operation_id: Texts = []
     q: Annotated[str, Field(max_length=200)] = ""
-    sort: Literal["created_at", "-created_at"] = "-created_at"
-    limit: Annotated[int, Field(ge=1, le=MOST_LIMIT)] = 50
-    skip: Annotated[int, Field(ge=0)] = 0
-    cursor: Annotated[str | None, Field(max_length=2048)] = None
 
     def filters(self) -> Filters:
         """What is sought, for the store."""
@@ -85,8 +84,49 @@ class SearchQuery(RangeQuery):
         )
 
     def named(self) -> dict[str, Any]:
-        """The filters by name, for a cursor to be bound to."""
+        """The filters by name, as JSON: what a cursor is bound to, and what is kept of a search."""
         return self.model_dump(mode="json", exclude={"limit", "skip", "cursor", "sort"}, exclude_defaults=True)
+
+
+class SearchQuery(FilterQuery):
+    """Filters, their order, and which part of what they find."""
+
+    sort: Literal["created_at", "-created_at"] = "-created_at"
+    limit: Annotated[int, Field(ge=1, le=MOST_LIMIT)] = 50
+    skip: Annotated[int, Field(ge=0)] = 0
+    cursor: Annotated[str | None, Field(max_length=2048)] = None
+
+
+class HistoryQuery(BaseModel):
+    """Which part of one target's history."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    limit: Annotated[int, Field(ge=1, le=MOST_LIMIT)] = 50
+    skip: Annotated[int, Field(ge=0)] = 0
+    cursor: Annotated[str | None, Field(max_length=2048)] = None
+
+    def of(self, target_type: str, target_id: str) -> SearchQuery:
+        """The search for it: these entries alone, oldest first."""
+        return SearchQuery(
+            target_type=[target_type], target_id=[target_id], sort="created_at", **self.model_dump(exclude_none=True)
+        )
+
+
+def filters_of(given: Mapping[str, Any], *, below: Sequence[str]) -> FilterQuery:
+    """The filters of a JSON object, in which a single value may stand for a list of one.
+
+    Raises `Invalid` that names each wrong filter, the place below `below`, and the values it may have.
+    """
+    lists = FilterQuery.model_fields.keys() - {"date_from", "date_to", "q"}
+    listed = {name: [value] if name in lists and isinstance(value, str) else value for name, value in given.items()}
+    try:
+        return FilterQuery.model_validate(listed)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False, include_context=False)[:MOST_ERRORS]
+        errors = [{"loc": [*below, *one["loc"]], "msg": one["msg"], "type": one["type"]} for one in found]
+        place = ".".join(str(part) for part in errors[0]["loc"])
+        raise Invalid(f"{place}: {errors[0]['msg']}", code="validation_error", errors=errors) from None
 
 
 def entry_body(row: Mapping[str, Any]) -> dict[str, Any]:

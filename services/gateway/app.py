@@ -42,6 +42,8 @@ from services.gateway.features.clients.commands import register_configured
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.events.routes import admin_router as catalog_router
 from services.gateway.features.events.routes import router as events_router
+from services.gateway.features.exports.models import DownloadLinks
+from services.gateway.features.exports.routes import router as exports_router
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.idempotency.commands import IdempotencyKeys
@@ -168,6 +170,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
     state.signing_keys = keys
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
+    state.download_links = DownloadLinks(access.rules.cursor_secret)
     state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
     app.include_router(_routes(config))
     app.include_router(well_known_router)
@@ -225,7 +228,7 @@ def _routes(config: Config) -> APIRouter:
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, users_router,
         user_bulk_router, lifecycle_router, clients_router, sessions_router, roles_router, access_router, security_router,
-        system_router, catalog_router, stream_router,
+        system_router, catalog_router, stream_router, exports_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

@@ -38,15 +38,17 @@ class Queue:
 
 
 AUDIT_EVENTS = Queue("audit.events", EVENTS, ("#",))
+AUDIT_COMMANDS = Queue("audit.commands", COMMANDS, ("audit.commands",))
 SETTINGS_COMMANDS = Queue("settings.commands", COMMANDS, ("settings.commands",))
 SETTINGS_EVENTS = Queue("settings.events", EVENTS, ("reeve.client.#",))
 NOTIFICATIONS_COMMANDS = Queue("notifications.commands", COMMANDS, ("notifications.commands",))
 NOTIFICATIONS_EVENTS = Queue("notifications.events", EVENTS, ("#",))
 GATEWAY_OUTCOMES = Queue(
     "gateway.outcomes", EVENTS,
-    ("reeve.operation.rejected.#", "reeve.setting.#", "reeve.notification.#", "reeve.alert.#"),
+    ("reeve.operation.rejected.#", "reeve.setting.#", "reeve.notification.#", "reeve.alert.#", "reeve.export.#",
+     "reeve.saved_search.#"),
 )  # fmt: skip
 
 QUEUES = (
-    AUDIT_EVENTS, SETTINGS_COMMANDS, SETTINGS_EVENTS, NOTIFICATIONS_COMMANDS, NOTIFICATIONS_EVENTS, GATEWAY_OUTCOMES,
+    AUDIT_EVENTS, AUDIT_COMMANDS, SETTINGS_COMMANDS, SETTINGS_EVENTS, NOTIFICATIONS_COMMANDS, NOTIFICATIONS_EVENTS, GATEWAY_OUTCOMES,
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The tables that every service's schema has alike: outbox, inbox, dead letters and known senders.
+"""The tables that services' schemas have alike: outbox, inbox, dead letters, known senders; and exports, where there are sources.
 
 A service's first revision calls `create_common(op)`; what is made there belongs to the migrating role, and the
 service's own role is granted exactly what it does with it.
@@ -97,6 +97,44 @@ _CREATE = (
 )
 
 
+_CREATE_EXPORTS = (
+    """
+    CREATE TABLE exports (
+        id uuid PRIMARY KEY,
+        source text NOT NULL,
+        format text NOT NULL,
+        compression text NOT NULL,
+        options jsonb NOT NULL,
+        filters jsonb NOT NULL,
+        owner_id text NOT NULL,
+        owner_name text,
+        correlation_id text,
+        state text NOT NULL DEFAULT 'queued'
+            CHECK (state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled', 'expired')),
+        position bigint NOT NULL DEFAULT 0,
+        ends bigint,
+        rows bigint NOT NULL DEFAULT 0,
+        bytes bigint NOT NULL DEFAULT 0,
+        file text,
+        attempts integer NOT NULL DEFAULT 0,
+        worker uuid,
+        lease_until timestamptz,
+        created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+        started_at timestamptz,
+        finished_at timestamptz,
+        expires_at timestamptz,
+        error jsonb,
+        manifest text,
+        signature text
+    ) WITH (fillfactor = 50)
+    """,
+    "CREATE INDEX exports_of_one ON exports (owner_id, id DESC)",
+    # Jobs that wait, run or have a file: few, and asked for every second.
+    "CREATE INDEX exports_kept ON exports (created_at) WHERE state IN ('queued', 'running', 'succeeded')",
+    "CREATE INDEX exports_ended ON exports (finished_at) WHERE state IN ('failed', 'cancelled', 'expired')",
+)
+
+
 class SchemaOperations(Protocol):
     """What is used of `alembic.op`."""
 
@@ -124,6 +162,18 @@ def create_common(op: SchemaOperations) -> None:
     op.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON {', '.join(COMMON_TABLES)} TO {role(op)}"))
     # Readiness asks which revision is in place.
     op.execute(text(f"GRANT SELECT ON alembic_version TO {role(op)}"))
+
+
+def create_exports(op: SchemaOperations) -> None:
+    """Make the table of a service that has sources of exports."""
+    for statement in _CREATE_EXPORTS:
+        op.execute(text(statement))
+    op.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON exports TO {role(op)}"))
+
+
+def drop_exports(op: SchemaOperations) -> None:
+    """Undo `create_exports`."""
+    op.execute(text("DROP TABLE exports"))
 
 
 def drop_common(op: SchemaOperations) -> None:

@@ -21,6 +21,9 @@ from libs.common.database.failures import is_transient, unavailable
 Session: TypeAlias = AsyncConnection
 """One transaction (or, from `reading()`, one connection without any). Stores take it first and never commit."""
 
+Connection: TypeAlias = asyncpg.Connection
+"""A plain connection outside the pool, as `Database.dedicated` gives it."""
+
 POOL_WAIT_SECONDS = 1.0
 DIRECT_CONNECTIONS = 4
 """Plain connections for hot reads beside the pool: each read holds one for less than a millisecond."""
@@ -28,7 +31,7 @@ CONNECT_SECONDS = 5.0
 ROLLBACK_SECONDS = 2.0
 PING_SECONDS = 2.0
 
-__all__ = ["Database", "Session", "driver", "is_transient"]
+__all__ = ["Connection", "Database", "Session", "driver", "is_transient"]
 
 
 class Database:

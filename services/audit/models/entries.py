@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any, NamedTuple
@@ -28,6 +28,9 @@ _TOLD_ELSEWHERE = frozenset({
     "sealed_value", "sealed_default_value",
 })  # fmt: skip
 """Members of our own events that an entry has columns for, or that are no part of what happened."""
+# The first and the last moment that Python knows stand for the infinities in the database's driver.
+_FIRST = datetime.min.replace(tzinfo=UTC) + timedelta(microseconds=1)
+_LAST = datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1)
 _NOT_SOUGHT = frozenset({"method", "path", "permission", "status"})
 
 
@@ -120,7 +123,7 @@ def _our_own(event: Event, data: Mapping[str, Any], producer: str, catalog: Cata
         source=event.source,
         producer=producer,
         producer_seq=event.producerseq,
-        created_at=event.time,
+        created_at=_storable(event.time),
         words=words_of((action, event.type, target_type, target_id, username), *sought),
     )
 
@@ -151,9 +154,14 @@ def _foreign(event: Event, data: Mapping[str, Any], producer: str) -> Entry:
         source=event.source,
         producer=cut(producer, 255) or "",
         producer_seq=event.producerseq,
-        created_at=event.time,
+        created_at=_storable(event.time),
         words=words_of((event.type, target_type, target_id), *data.values()),
     )
+
+
+def _storable(moment: datetime) -> datetime:
+    """The moment, or its neighbour where it would come back as no moment at all."""
+    return min(max(moment, _FIRST), _LAST)
 
 
 def _target(subject: str | None) -> tuple[str | None, str | None]:

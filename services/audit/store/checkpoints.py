@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from libs.common.database.engine import Session, driver
+from libs.common.database.engine import Connection, Session, driver
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +22,14 @@ async def append(session: Session, checkpoint: StoredCheckpoint) -> None:
         checkpoint.root,
         checkpoint.note,
     )
+
+
+async def covering(connection: Connection, size: int) -> str | None:
+    """The first note over at least `size` entries, or None."""
+    found: str | None = await connection.fetchval(
+        "SELECT note FROM log_checkpoints WHERE size >= $1 ORDER BY size LIMIT 1", size
+    )
+    return found
 
 
 async def newest(session: Session) -> StoredCheckpoint | None:

@@ -122,7 +122,7 @@ class Protected(Guard, SecurityBase):
         try:
             rules = await access.ip_rules()
             _check_address(rules, address, admin=False)
-            actor = await access.authenticate(_bearer(token))
+            actor = await self._authenticate(access, scope, token)
         except ReeveError as error:
             state["origin"] = Origin(ip_address=address, user_agent=user_agent, request_id=request_id)
             if not isinstance(error, Unauthenticated | Forbidden):
@@ -150,6 +150,11 @@ class Protected(Guard, SecurityBase):
         if self._fresh_seconds is not None:
             _check_fresh(access, _bearer(token), self._fresh_seconds)
         return caller
+
+    async def _authenticate(self, access: AccessControl, scope: Scope, token: bytes | None) -> Actor:
+        """Who calls, by the `Authorization` header. Raises `Unauthenticated`."""
+        del scope
+        return await access.authenticate(_bearer(token))
 
     def _check(self, actor: Actor, scope: Scope) -> None:
         if self.permission is None:

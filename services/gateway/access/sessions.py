@@ -121,6 +121,10 @@ class AccessControl:
             return None
         return claims.auth_time if claims.sid is not None else claims.iat
 
+    async def of_session(self, session_id: str) -> Actor:
+        """The administrator whose live session this is. Raises as `authenticate` does."""
+        return await self._admin(session_id, 0)
+
     def evict(
         self,
         *,

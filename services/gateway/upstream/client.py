@@ -4,6 +4,7 @@ The answer comes back unchanged: status, body and the headers that belong to it.
 not answer in time is 503 `upstream_unavailable`, never a 401 or a 500.
 """
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,11 +26,30 @@ class Answer:
     body: bytes
 
 
+STREAMED_HEADERS = PASSED_HEADERS | {
+    "accept-ranges",
+    "content-disposition",
+    "content-length",
+    "content-range",
+}
+PART_SECONDS = 60.0
+"""How long one part of a streamed answer may take to come from the service, or to go to its reader."""
+
+Begin = Callable[[int, dict[str, str]], Awaitable[None]]
+"""Takes the status and the headers of a streamed answer."""
+Part = Callable[[bytes], Awaitable[None]]
+"""Takes one part of its body; the next one is asked for when it returns."""
+
+
 class Carrier(Protocol):
     """Carries one GET to a service. Raises `UpstreamBroken` when no whole answer came."""
 
     async def get(self, service: str, target: str, headers: dict[str, str]) -> Answer:
         """GET `target` (path and query) of `service`."""
+        ...
+
+    async def stream(self, service: str, target: str, headers: dict[str, str], *, begin: Begin, part: Part) -> None:
+        """GET `target` of `service` and hand the answer on as it comes, no faster than it is taken."""
         ...
 
     async def close(self) -> None:
@@ -53,10 +73,7 @@ class Upstream:
     ) -> Answer:
         """GET an internal path of a service. Raises `Unavailable` when the service cannot answer."""
         target = f"{path}?{query}" if query else path
-        token = self._minter.mint(caller, audience=service, permission=permission, method="GET", target=target)
-        headers = {HEADER: token, "x-request-id": caller.origin.request_id or ""}
-        if caller.traceparent:
-            headers["traceparent"] = caller.traceparent
+        headers = self._headers(caller, service=service, permission=permission, target=target)
         if if_none_match:
             headers["if-none-match"] = if_none_match
         try:
@@ -64,6 +81,40 @@ class Upstream:
         except UpstreamBroken as error:
             raise Unavailable(f"the {service} service does not answer", code="upstream_unavailable") from error
 
+    async def stream(
+        self,
+        service: str,
+        path: str,
+        *,
+        caller: Caller,
+        permission: str,
+        passed: Mapping[str, str],
+        begin: Begin,
+        part: Part,
+    ) -> None:
+        """GET a file of a service, handed on as it comes; `passed` are headers of the caller's, such as `Range`."""
+        headers = {**passed, **self._headers(caller, service=service, permission=permission, target=path)}
+        has_begun = False
+
+        async def begun(status: int, answered: dict[str, str]) -> None:
+            nonlocal has_begun
+            has_begun = True
+            await begin(status, answered)
+
+        try:
+            await self._carrier.stream(service, path, headers, begin=begun, part=part)
+        except UpstreamBroken as error:
+            if has_begun:
+                raise
+            raise Unavailable(f"the {service} service does not answer", code="upstream_unavailable") from error
+
     async def close(self) -> None:
         """Give connections back."""
         await self._carrier.close()
+
+    def _headers(self, caller: Caller, *, service: str, permission: str, target: str) -> dict[str, str]:
+        token = self._minter.mint(caller, audience=service, permission=permission, method="GET", target=target)
+        headers = {HEADER: token, "x-request-id": caller.origin.request_id or ""}
+        if caller.traceparent:
+            headers["traceparent"] = caller.traceparent
+        return headers

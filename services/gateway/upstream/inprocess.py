@@ -10,7 +10,16 @@ from urllib.parse import unquote
 
 from starlette.types import ASGIApp
 
-from services.gateway.upstream.client import MOST_ANSWER_BYTES, PASSED_HEADERS, TIMEOUT_SECONDS, Answer, UpstreamBroken
+from services.gateway.upstream.client import (
+    MOST_ANSWER_BYTES,
+    PASSED_HEADERS,
+    STREAMED_HEADERS,
+    TIMEOUT_SECONDS,
+    Answer,
+    Begin,
+    Part,
+    UpstreamBroken,
+)
 
 AsgiMessage = MutableMapping[str, Any]
 PASSED = {name.encode(): name for name in PASSED_HEADERS}
@@ -24,32 +33,69 @@ class InProcessCarrier:
 
     async def get(self, service: str, target: str, headers: dict[str, str]) -> Answer:
         """GET `target` of the application, within the time and size limits."""
-        path, _, query = target.partition("?")
-        scope: dict[str, Any] = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "method": "GET",
-            "scheme": "http",
-            "path": unquote(path),
-            "raw_path": path.encode(),
-            "root_path": "",
-            "query_string": query.encode(),
-            "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
-            "client": ("127.0.0.1", 0),
-            "server": (service, 0),
-            "state": {},
-        }
         exchange = _Exchange()
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self._apps[service](scope, exchange.receive, exchange.send)
+                await self._apps[service](_scope(service, target, headers), exchange.receive, exchange.send)
         except TimeoutError as error:
             raise UpstreamBroken(f"{service}: no answer within {TIMEOUT_SECONDS} s") from error
         return exchange.answer(service)
 
+    async def stream(self, service: str, target: str, headers: dict[str, str], *, begin: Begin, part: Part) -> None:
+        """GET, with each part handed on before the application makes the next."""
+        exchange = _Relayed(begin, part)
+        await self._apps[service](_scope(service, target, headers), exchange.receive, exchange.send)
+        if not exchange.has_begun:
+            raise UpstreamBroken(f"{service} did not answer")
+
     async def close(self) -> None:
         """Nothing is held."""
+
+
+def _scope(service: str, target: str, headers: Mapping[str, str]) -> dict[str, Any]:
+    path, _, query = target.partition("?")
+    return {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": "GET",
+        "scheme": "http",
+        "path": unquote(path),
+        "raw_path": path.encode(),
+        "root_path": "",
+        "query_string": query.encode(),
+        "headers": [(name.encode(), value.encode("latin-1")) for name, value in headers.items()],
+        "client": ("127.0.0.1", 0),
+        "server": (service, 0),
+        "state": {},
+    }
+
+
+class _Relayed:
+    """One call: an empty body in, the answer's parts handed on."""
+
+    __slots__ = ("_begin", "_is_read", "_part", "has_begun")
+
+    def __init__(self, begin: Begin, part: Part) -> None:
+        self._begin = begin
+        self._part = part
+        self._is_read = False
+        self.has_begun = False
+
+    async def receive(self) -> AsgiMessage:
+        """The empty body, once; then nothing: a reader that hangs up cancels the call itself."""
+        if self._is_read:
+            await asyncio.Event().wait()
+        self._is_read = True
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(self, message: AsgiMessage) -> None:
+        if message["type"] != "http.response.start":
+            await self._part(message.get("body", b""))
+            return
+        self.has_begun = True
+        passed = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message["headers"]}
+        await self._begin(message["status"], {name: passed[name] for name in passed.keys() & STREAMED_HEADERS})
 
 
 class _Exchange:

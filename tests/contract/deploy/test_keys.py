@@ -39,14 +39,22 @@ def test_every_key_goes_to_somebody(keys: Path) -> None:
     assert {name for names in share_keys.SHARES.values() for name in names} == {one.name for one in keys.iterdir()}
 
 
-def test_only_the_gateway_signs_only_settings_opens_and_only_the_signer_signs_the_log(shared: Path) -> None:
+def test_each_signs_with_its_own_key_and_only_settings_opens(shared: Path) -> None:
     holders = {
         name: {folder.name for folder in shared.iterdir() if (folder / name).exists()}
-        for name in ("gateway.key", "tokens.key", "settings.key", "settings.kek", "audit-log.key")
+        for name in (
+            "gateway.key",
+            "tokens.key",
+            "audit.exports.key",
+            "settings.key",
+            "settings.kek",
+            "audit-log.key",
+        )
     }
     assert holders == {
         "gateway.key": {"gateway"},
         "tokens.key": {"gateway"},
+        "audit.exports.key": {"audit"},
         "settings.key": {"settings"},
         "settings.kek": {"settings"},
         "audit-log.key": {"audit-signer"},

@@ -58,7 +58,7 @@ PLANTED = [
         "HTTP is known to web, apps, routes and the doors before them", id="HTTP in a decision",
     ),
     pytest.param(
-        "services/audit/routes.py", "import aio_pika\n", "RabbitMQ is known to the broker's room alone",
+        "services/audit/routes/entries.py", "import aio_pika\n", "RabbitMQ is known to the broker's room alone",
         id="RabbitMQ in a route",
     ),
     pytest.param(

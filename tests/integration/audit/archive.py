@@ -1,20 +1,25 @@
 """The audit service's entrances for tests: events recorded in a transaction, its routes called, its rows read."""
 
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from libs.common.assertions import HEADER, AssertionMinter
+from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.broker.transport import Message
 from libs.common.database.engine import Database, driver
 from libs.common.delivery.arrivals import Arrived
 from libs.common.events.envelope import STRUCTURED, Event, encode
 from libs.common.identity import Actor, ActorType, Caller, Level, Origin
 from libs.common.ids import new_id
+from libs.common.web.service import Service
+from services.audit.config import Config
 from services.audit.handlers import Recorder
 from services.audit.sequencer import Sequencer
+from tests.support.postgres import PlatformDatabase
 
 ADMIN = "0199a0c0-0000-7000-8000-00000000000a"
 OTHER = "0199a0c0-0000-7000-8000-00000000000b"
@@ -53,6 +58,17 @@ def arrived(event: Event, *, producer: str = "gateway") -> Arrived:
     return Arrived(event, producer, None, None, message_of(event))
 
 
+@dataclass
+class Built:
+    """A service as `app.build` makes it, the transport that feeds it, and the database's owner."""
+
+    service: Service
+    transport: EmbeddedTransport
+    database: Database
+    platform: PlatformDatabase
+    config: Config
+
+
 class Archive:
     """One audit schema, written to as its consumer does and read as the gateway does."""
 
@@ -76,10 +92,12 @@ class Archive:
             taken += count
         return taken
 
-    async def get(self, target: str, *, permission: str = "audit:read", audience: str = "audit") -> httpx.Response:
+    async def get(
+        self, target: str, *, permission: str = "audit:read", audience: str = "audit", reader: str = ADMIN
+    ) -> httpx.Response:
         """GET `/internal/audit<target>` for an administrator with that permission."""
         path = f"/internal/audit{target}"
-        actor = Actor(ADMIN, ActorType.ADMIN, "ada", "admin", Level.ADMIN, frozenset((permission,)))
+        actor = Actor(reader, ActorType.ADMIN, "ada", "admin", Level.ADMIN, frozenset((permission,)))
         caller = Caller(actor, Origin(username="ada"), "correlation")
         token = self.minter.mint(caller, audience=audience, permission=permission, method="GET", target=path)
         return await self.client.get(path, headers={HEADER: token})

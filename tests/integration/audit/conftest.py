@@ -1,7 +1,6 @@
 """The audit service on a real Postgres: its consumer, and its routes called in-process."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
@@ -11,26 +10,14 @@ import pytest
 from libs.common.assertions import AssertionMinter
 from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.broker.topology import AUDIT_EVENTS
-from libs.common.database.engine import Database
 from libs.common.keys import load_or_create_ed25519
-from libs.common.web.service import Service
 from services.audit.app import LOG_KEY, build
 from services.audit.config import Config
-from tests.integration.audit.archive import Archive
+from tests.integration.audit.archive import Archive, Built
+from tests.integration.audit.exporting import Exporter
 from tests.support.postgres import PlatformDatabase
 
 MakeDatabase = Callable[..., Awaitable[PlatformDatabase]]
-
-
-@dataclass
-class Built:
-    """A service as `app.build` makes it, the transport that feeds it, and the database's owner."""
-
-    service: Service
-    transport: EmbeddedTransport
-    database: Database
-    platform: PlatformDatabase
-    config: Config
 
 
 @pytest.fixture
@@ -64,3 +51,9 @@ async def owner(built: Built) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(built.platform.urls["migrator"], server_settings={"search_path": "audit"})
     yield connection
     await connection.close()
+
+
+@pytest.fixture
+async def exporter(built: Built, archive: Archive) -> Exporter:
+    """Exports of the archive."""
+    return Exporter(built, archive)

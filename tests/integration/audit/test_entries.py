@@ -15,8 +15,7 @@ from libs.common.events.envelope import BATCH, Event, encode, pack
 from services.audit.handlers import MONTHS_AHEAD
 from services.audit.models.leaves import sequence_of
 from services.audit.store import entries as store
-from tests.integration.audit.archive import Archive, arrived, message_of, platform_event, request_recorded
-from tests.integration.audit.conftest import Built
+from tests.integration.audit.archive import Archive, Built, arrived, message_of, platform_event, request_recorded
 from tests.support.eventually import eventually
 
 EVENTS = 10_000

@@ -3,6 +3,7 @@
 import asyncio
 import string
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -12,8 +13,7 @@ from hypothesis import strategies as st
 
 from libs.common.broker.transport import Message
 from services.audit.models.texts import MOST_JSON_BYTES
-from tests.integration.audit.archive import Archive, message_of, platform_event, request_recorded
-from tests.integration.audit.conftest import Built
+from tests.integration.audit.archive import Archive, Built, message_of, platform_event, request_recorded
 from tests.support.eventually import eventually
 
 
@@ -167,3 +167,12 @@ async def test_what_cannot_be_an_event_is_parked_and_the_rest_goes_on(built: Bui
     reasons = {row["reason"].partition(":")[0] for row in await archive.rows("SELECT reason FROM dead_letters")}
     assert reasons <= {"malformed", "too_large", "source_not_allowed", "sender_not_registered"}
     assert await archive.found() == [event.id for event in reversed(good)]
+
+
+async def test_the_first_and_the_last_moment_there_are_can_be_read_again(archive: Archive) -> None:
+    moments = [datetime.min.replace(tzinfo=UTC), datetime.max.replace(tzinfo=UTC)]
+    await archive.record(*[platform_event(time=moment) for moment in moments])
+    listed = (await archive.body("/logs?sort=created_at"))["logs"]
+    assert [entry["created_at"] for entry in listed] == [
+        "0001-01-01T00:00:00.000001Z", "9999-12-31T23:59:59.999998Z",
+    ]  # fmt: skip

@@ -17,8 +17,7 @@ from services.audit.models.entries import Entry
 from services.audit.models.leaves import seeds_for
 from services.audit.sequencer import Sequencer
 from services.audit.store import entries as store
-from tests.integration.audit.archive import Archive, arrived, message_of, platform_event, request_recorded
-from tests.integration.audit.conftest import Built
+from tests.integration.audit.archive import Archive, Built, arrived, message_of, platform_event, request_recorded
 
 MEMBERS = {
     "v", "index", "entry_id", "event_id", "type", "producer", "producer_seq", "source", "occurred_at", "received_at",

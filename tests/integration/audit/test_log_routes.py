@@ -13,8 +13,7 @@ from services.audit.log.checkpoints import open_checkpoint
 from services.audit.log.notes import VerifierKey
 from services.audit.log.proofs import is_included
 from services.audit.log.tiles import Tile, tiles_of
-from tests.integration.audit.archive import Archive, platform_event, request_recorded
-from tests.integration.audit.conftest import Built
+from tests.integration.audit.archive import Archive, Built, platform_event, request_recorded
 from tests.integration.audit.test_sequencer import stored
 
 SIZE = 600

@@ -12,8 +12,7 @@ from libs.common.broker.topology import AUDIT_EVENTS
 from services.audit.models.leaves import OWN_SOURCE
 from services.audit.sequencer import HALTED, MOST_LEAVES, TREE_SIZE, UNSEQUENCED, Sequencer
 from services.audit.store import heartbeat, tree
-from tests.integration.audit.archive import Archive, request_recorded
-from tests.integration.audit.conftest import Built
+from tests.integration.audit.archive import Archive, Built, request_recorded
 from tests.integration.audit.test_leaves import leaves
 from tests.support.eventually import eventually
 from tests.unit.audit.log.trees import Grown

@@ -13,8 +13,7 @@ from services.audit.log.checkpoints import Checkpoint, open_checkpoint, signed_c
 from services.audit.log.notes import SigningKey
 from services.audit.log.tree import EMPTY_ROOT
 from services.audit.signer import LAST_HEAD, REFUSED, HeadRefused, Signer
-from tests.integration.audit.archive import Archive, request_recorded
-from tests.integration.audit.conftest import Built
+from tests.integration.audit.archive import Archive, Built, request_recorded
 from tests.integration.audit.test_sequencer import stored
 from tests.support.eventually import eventually
 from tests.unit.audit.log.trees import Grown

@@ -16,8 +16,7 @@ from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.keys import load_or_create_ed25519
 from services.audit.app import build
 from services.audit.handlers import lag_of
-from tests.integration.audit.archive import ADMIN, OTHER, Archive, arrived, platform_event, request_recorded
-from tests.integration.audit.conftest import Built
+from tests.integration.audit.archive import ADMIN, OTHER, Archive, Built, arrived, platform_event, request_recorded
 
 
 async def test_counts_cover_the_range_and_every_column(archive: Archive) -> None:

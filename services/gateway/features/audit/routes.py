@@ -1,9 +1,10 @@
 """The audit log: what was done, by whom, from where, and how it ended."""
 
 from typing import Annotated, Literal
+from urllib.parse import quote
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from libs.common.identity import Caller
 from libs.common.web.query import query_of
@@ -16,12 +17,13 @@ from services.gateway.features.audit.schemas import (
     AuditRangeQuery,
     AuditStatsResponse,
     SearchAuditQuery,
+    TargetHistoryResponse,
     TargetTypesResponse,
     VerifiedAuditResponse,
     VerifyAuditRequest,
 )
 from services.gateway.features.route import AdminRoute
-from services.gateway.features.schemas import Responses, answers
+from services.gateway.features.schemas import ListQuery, Responses, answers
 from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.forward import forward
 
@@ -30,10 +32,16 @@ PROVEN: Responses = {
 }
 router = APIRouter(prefix="/audit", tags=["audit"], route_class=AdminRoute)
 
+TargetType = Annotated[str, Path(min_length=1, max_length=100)]
+TargetId = Annotated[str, Path(min_length=1, max_length=255)]
+
 MaySearch = Annotated[Caller, Depends(requires("audit:read", action="list_audit_logs"))]
 MayRead = Annotated[Caller, Depends(requires("audit:read", action="view_audit_log", target="audit_log/{entry_id}"))]
 MayProve = Annotated[Caller, Depends(requires("audit:verify", action="prove_audit_log", target="audit_log/{entry_id}"))]
 MayVerify = Annotated[Caller, Depends(requires("audit:verify", action="verify_audit_log"))]
+MayTrace = Annotated[
+    Caller, Depends(requires("audit:read", action="view_audit_target", target="audit_target/{target_type}/{target_id}"))
+]
 MayCount = Annotated[Caller, Depends(requires("audit:read", action="view_audit_stats"))]
 MayListActions = Annotated[Caller, Depends(requires("audit:read", action="list_audit_actions"))]
 MayListTargets = Annotated[Caller, Depends(requires("audit:read", action="list_audit_target_types"))]
@@ -83,6 +91,19 @@ async def verify_audit_log(request: Request, caller: MayVerify, body: VerifyAudi
         permission=request.state.permission,
     )
     return Response(answer.body, status_code=answer.status, headers=answer.headers)
+
+
+@router.get("/targets/{target_type}/{target_id:path}", responses=answers(TargetHistoryResponse))
+async def view_audit_target(
+    request: Request,
+    caller: MayTrace,
+    target_type: TargetType,
+    target_id: TargetId,
+    query: Annotated[ListQuery, Depends(query_of(ListQuery))],
+) -> Response:
+    """Everything that was recorded of one thing, oldest first. The list member is `history`."""
+    path = f"/internal/audit/targets/{quote(target_type, safe='')}/{quote(target_id, safe='')}"
+    return await forward(request, caller, service="audit", path=path)
 
 
 @router.get("/stats", responses=answers(AuditStatsResponse))

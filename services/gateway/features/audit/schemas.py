@@ -94,6 +94,12 @@ class AuditEntriesResponse(ListResponse):
     logs: list[AuditEntryResponse]
 
 
+class TargetHistoryResponse(ListResponse):
+    """One page of what was recorded of one thing."""
+
+    history: list[AuditEntryResponse]
+
+
 class AuditStatsResponse(BaseModel):
     """Counts for a range of time."""
 
