@@ -25,7 +25,7 @@ def as_json(verdict: Verdict, *, path: str, seconds: float) -> dict[str, object]
         "checked": {
             "first": verdict.first, "entries": verdict.entries, "beyond_head": verdict.unsigned, "nodes": verdict.nodes,
             "older_checkpoints": verdict.checkpoints, "opened": verdict.opened, "erased": verdict.erased,
-            "heartbeats": verdict.heartbeats, "receipts": verdict.receipts,
+            "heartbeats": verdict.heartbeats, "silence_seconds": verdict.longest_silence, "receipts": verdict.receipts,
         },
         "findings": [
             {"code": int(kind), "kind": NAMES[kind.name], **_heap(heap)}
@@ -58,7 +58,7 @@ def _lines(verdict: Verdict, path: str, seconds: float) -> Iterator[str]:
     yield f"  stored nodes       {verdict.nodes:,}"
     yield f"  older checkpoints  {verdict.checkpoints:,}"
     yield f"  private members    {verdict.opened:,} opened, {verdict.erased:,} erased"
-    yield f"  heartbeats         {verdict.heartbeats:,}"
+    yield f"  heartbeats         {verdict.heartbeats:,}; silence of up to {verdict.longest_silence:.0f} s is accepted"
     yield f"  receipts           {verdict.receipts:,}"
     for name, heap in sorted(verdict.findings.warnings.items()):
         yield from _told(f"note: {WARNINGS[name]}", heap)

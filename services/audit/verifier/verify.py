@@ -35,6 +35,8 @@ class Verdict:
     opened: int = 0
     erased: int = 0
     heartbeats: int = 0
+    longest_silence: float = LONGEST_SILENCE_SECONDS
+    """Seconds without a heartbeat that the auditor accepts."""
     receipts: int = 0
     last_time: str | None = None
 
@@ -43,7 +45,7 @@ class Verification:
     """One run over one source."""
 
     def __init__(self, source: Source, *, longest_silence: float = LONGEST_SILENCE_SECONDS) -> None:
-        self.verdict = Verdict(first=source.first)
+        self.verdict = Verdict(first=source.first, longest_silence=longest_silence)
         self._source = source
         self._findings = self.verdict.findings
         self._heads = Heads()

@@ -60,6 +60,10 @@ def test_the_report_for_programs_has_its_shape(log: MadeLog, tmp_path: Path) -> 
     }  # fmt: skip
     assert said["format"] == "reeve-audit-verdict/1"
     assert (said["holds"], said["exit_code"], said["head"]["size"], said["checked"]["entries"]) == (False, 16, 300, 300)
+    assert said["checked"].keys() == {
+        "first", "entries", "beyond_head", "nodes", "older_checkpoints", "opened", "erased", "heartbeats",
+        "silence_seconds", "receipts",
+    }  # fmt: skip
     assert said["findings"] == [{
         "code": 16, "kind": "commitment", "count": 1, "first_index": 123,
         "examples": ["entry 123: what is shown of /details is not what was committed to"],
