@@ -6,6 +6,7 @@ from functools import partial
 import orjson
 from fastapi import APIRouter
 
+from libs.common import logs
 from libs.common.assertions import AssertionMinter
 from libs.common.broker.topology import EVENTS, GATEWAY_OUTCOMES
 from libs.common.broker.transport import Transport
@@ -67,6 +68,9 @@ NAME = "gateway"
 VERSION = "0.1.0"
 OPENAPI_URL = "/api/v1/openapi.json"
 DOCS_URL = "/api/v1/docs"
+OBSERVING = "PERMISSIONS ARE NOT ENFORCED: what an administrator lacks is recorded and let through"
+
+log = logs.get("gateway")
 
 
 async def start(config: Config) -> Service:
@@ -91,6 +95,9 @@ async def prepare(service: Service, config: Config) -> str | None:
 
 def build(config: Config, *, database: Database, transport: Transport, carrier: Carrier) -> Service:
     """Wire the gateway; nothing runs before the service's tasks do."""
+    if config.enforcement == "observe":
+        # An error and no warning: it is to be seen at every level of logging, and a person must act.
+        log.error(OBSERVING, variable="REEVE_ENFORCEMENT")
     assertion_key = load_or_create_ed25519(config.keys / "gateway.key")
     access = AccessControl(
         database,
@@ -100,6 +107,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         rules=Rules(
             cursor_secret=load_or_create_secret(config.keys / "gateway.cursors"),
             session_seconds=config.session_timeout,
+            observes=config.enforcement == "observe",
             trusted_proxies=config.trusted_proxies,
         ),
     )

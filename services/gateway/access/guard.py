@@ -1,13 +1,15 @@
 """The guard: every route declares one, and none runs before its guard let the request in.
 
 A guard authenticates the Bearer token, counts the request against its caller's limit and checks the
-permission, in this order. It leaves on `request.state` what the recorder needs, also of requests
+permission, in this order. Where denials are only observed (`Rules.observes`) an administrator without
+the permission is let through, noted on `Caller.observed` and in `observed`; never where secrets are concerned. It leaves on `request.state` what the recorder needs, also of requests
 that it refuses: `action`, `target`, `permission`, `origin`, `caller` (once known) and
 `response_headers`. A lookup that fails is 500 `permission_check_failed`, and nothing is granted.
 """
 
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI
@@ -15,6 +17,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.models import HTTPBearer
 from fastapi.routing import RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
+from prometheus_client import Counter
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -30,13 +33,17 @@ from services.gateway.access.addresses import rate_key
 from services.gateway.access.grants import ANY_ADMIN, permission_required
 from services.gateway.access.limits import Limit
 from services.gateway.access.origins import read_headers
-from services.gateway.access.permissions import PERMISSIONS
+from services.gateway.access.permissions import GUARDS_SECRETS, PERMISSIONS
 from services.gateway.access.sessions import ANONYMOUS, AccessControl
 from services.gateway.access.tokens import invalid_token
 
 PROBES = frozenset({"/healthz", "/readyz"})
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+OBSERVED = Counter(
+    "reeve_denials_observed_total", "Requests let through that REEVE_ENFORCEMENT=enforce denies.", ("permission",)
+)
 
 log = logs.get("guard")
 
@@ -90,9 +97,12 @@ class Protected(Guard, SecurityBase):
     model = HTTPBearer(bearerFormat="JWT")
     scheme_name = "bearer"
 
-    def __init__(self, *, action: str, target: str | None, permission: str | None, is_limited: bool) -> None:
+    def __init__(
+        self, *, action: str, target: str | None, permission: str | None, is_limited: bool, checks_secrets: bool = False
+    ) -> None:
         super().__init__(action=action, target=target, permission=permission)
         self._is_limited = is_limited
+        self._is_observable = permission is not None and (checks_secrets or permission not in GUARDS_SECRETS)
 
     async def _admit(self, access: AccessControl, scope: Scope, state: dict[str, Any]) -> Caller:
         address, user_agent, token = read_headers(scope, trusted=access.rules.trusted_proxies)
@@ -119,15 +129,23 @@ class Protected(Guard, SecurityBase):
         state["caller"] = caller
         if self._is_limited:
             state["response_headers"] = access.limits.caller.take(f"{actor.type}:{actor.id}").headers
-        self._check(actor)
-        return caller
+        if self._lets_in(actor):
+            return caller
+        if not (access.rules.observes and self._is_observable and actor.type is ActorType.ADMIN):
+            raise permission_required(self.permission or ANY_ADMIN, actor)
+        return self._observe(caller, state)
 
-    def _check(self, actor: Actor) -> None:
-        if self.permission is None:
-            if actor.type is not ActorType.ADMIN:
-                raise permission_required(ANY_ADMIN, actor)
-        elif not actor.may(self.permission):
-            raise permission_required(self.permission, actor)
+    def _lets_in(self, actor: Actor) -> bool:
+        return actor.type is ActorType.ADMIN if self.permission is None else actor.may(self.permission)
+
+    def _observe(self, caller: Caller, state: dict[str, Any]) -> Caller:
+        """Let through what would have been denied, and leave that for the recorder, the log and the metrics."""
+        log.warning("denial observed, not enforced", permission=self.permission, admin_user_id=caller.actor.id)
+        OBSERVED.labels(self.permission).inc()
+        observed = replace(caller, observed=self.permission)
+        state["observed"] = self.permission
+        state["caller"] = observed
+        return observed
 
 
 class Public(Guard):
@@ -147,12 +165,18 @@ class Public(Guard):
         return _caller(ANONYMOUS, origin, state)
 
 
-def requires(permission: str, *, action: str, target: str | None = None, limited: bool = True) -> Guard:
+def requires(
+    permission: str, *, action: str, target: str | None = None, limited: bool = True, checks_secrets: bool = False
+) -> Guard:
     """For whoever holds `permission`. `action` is what the audit log calls the request, `target` its subject,
-    filled from the path (`setting/{key}`). `limited=False` is for routes outside the callers' limit."""
+    filled from the path (`setting/{key}`). `limited=False` is for routes outside the callers' limit.
+    `checks_secrets` says of a permission that guards secrets that this route itself refuses a caller who is
+    only observed (`Caller.observed`) where it comes upon one; without it such a permission is never observed."""
     if permission not in PERMISSIONS:
         raise ValueError(f"no such permission: {permission}")
-    return Protected(action=action, target=target, permission=permission, is_limited=limited)
+    return Protected(
+        action=action, target=target, permission=permission, is_limited=limited, checks_secrets=checks_secrets
+    )
 
 
 def any_admin(*, action: str, target: str | None = None) -> Guard:

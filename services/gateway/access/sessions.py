@@ -56,6 +56,8 @@ class Rules:
 
     cursor_secret: bytes
     session_seconds: int = 3600
+    observes: bool = False
+    """Whether an administrator without a permission is let through and recorded, instead of refused."""
     trusted_proxies: tuple[Network, ...] = ()
 
 

@@ -23,6 +23,7 @@ def client(**changes: object) -> str:
 def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load(monkeypatch)
     assert (config.session_timeout, config.rate_limit, config.login_rate_limit) == (3600, "1200/minute", "30/minute")
+    assert config.enforcement == "enforce"
     assert (config.clients, config.trusted_proxies, config.issuer) == ((), (), "http://127.0.0.1:8080")
 
 
@@ -52,6 +53,8 @@ def test_the_issuer_is_the_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CLIENTS", json.dumps([*json.loads(client()), *json.loads(client())])),
         ("RATE_LIMIT", "many"),
         ("LOGIN_RATE_LIMIT", "30"),
+        ("ENFORCEMENT", "off"),
+        ("ENFORCEMENT", "Observe"),
         ("SESSION_TIMEOUT", "0"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "everybody"),

@@ -174,7 +174,11 @@ def new_door_access(database: Database, **rates: str) -> AccessControl:
         issuer=ISSUER,
         rate_limit=rates.get("rate_limit", GENEROUS),
         login_rate_limit=rates.get("login_rate_limit", GENEROUS),
-        rules=Rules(cursor_secret=b"c" * 32, session_seconds=int(rates.get("session_seconds", "3600"))),
+        rules=Rules(
+            cursor_secret=b"c" * 32,
+            session_seconds=int(rates.get("session_seconds", "3600")),
+            observes=rates.get("enforcement") == "observe",
+        ),
         passwords=Passwords(CHEAPEST),
     )
 
