@@ -142,4 +142,6 @@ def _greet(
     )
     say(f"  database       {where}")
     say(f"  broker         {'RabbitMQ' if transport.kind == 'rabbitmq' else 'in this process (no RabbitMQ)'}")
+    if access.enforcement == "observe":
+        say(f"[bold red]{gateway.OBSERVING}[/bold red] (REEVE_ENFORCEMENT=observe)")
     say("Press Ctrl-C to stop.")

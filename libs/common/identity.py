@@ -67,3 +67,5 @@ class Caller:
     origin: Origin
     correlation_id: str
     traceparent: str | None = None
+    observed: str | None = None
+    """The permission that the actor lacks, where denials are only observed and the request was let through."""

@@ -7,6 +7,7 @@ from functools import partial
 import orjson
 from fastapi import APIRouter
 
+from libs.common import logs
 from libs.common.assertions import AssertionMinter
 from libs.common.broker.topology import EVENTS, GATEWAY_OUTCOMES
 from libs.common.broker.transport import Transport
@@ -85,6 +86,9 @@ OPENAPI_URL = "/api/v1/openapi.json"
 DOCS_URL = "/api/v1/docs"
 FACTOR_ISSUER = "Reeve"
 """What an authenticator application shows beside the account."""
+OBSERVING = "PERMISSIONS ARE NOT ENFORCED: what an administrator lacks is recorded and let through"
+
+log = logs.get("gateway")
 
 
 async def start(config: Config) -> Service:
@@ -125,6 +129,9 @@ async def clear_ip_rules(config: Config) -> None:
 
 def build(config: Config, *, database: Database, transport: Transport, carrier: Carrier) -> Service:
     """Wire the gateway; nothing runs before the service's tasks do."""
+    if config.enforcement == "observe":
+        # An error and no warning: it is to be seen at every level of logging, and a person must act.
+        log.error(OBSERVING, variable="REEVE_ENFORCEMENT")
     assertion_key = load_or_create_ed25519(config.keys / "gateway.key")
     access = AccessControl(
         database,
@@ -134,6 +141,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         rules=Rules(
             cursor_secret=load_or_create_secret(config.keys / "gateway.cursors"),
             lifetimes=Lifetimes(idle_seconds=config.session_timeout, absolute_seconds=config.session_absolute_timeout),
+            observes=config.enforcement == "observe",
             trusted_proxies=config.trusted_proxies,
         ),
     )

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated
+from typing import Annotated, Literal
 
 from limits import parse
 from pydantic import (
@@ -73,6 +73,7 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     admin_email: Email = "admin@example.com"
     admin_password: NewPassword | None = None
     clients: Annotated[tuple[Registration, ...], Field(max_length=1000), AfterValidator(_distinct)] = ()
+    enforcement: Literal["enforce", "observe"] = "enforce"
     session_timeout: Annotated[int, Field(ge=1, le=7 * 86400)] = 3600
     session_absolute_timeout: Annotated[int, Field(ge=1, le=30 * 86400)] = 43200
     rate_limit: Rate = "1200/minute"

@@ -1,7 +1,8 @@
 """The recorder: a pure ASGI layer that lets no answer leave before its event is durable.
 
 It wraps every route behind a guard. When the answer's head is ready it commits the event of the
-request - unless the route already committed one that speaks for it (`state["recorded"]`) - and only
+request - unless the route already committed one that speaks for it (`state["recorded"]`) and nothing else is to
+be said of it (`state["observed"]`) - and only
 then sends the head on. It also adds the headers the guard left (rate limits) and keeps the answers
 that an `Idempotency-Key` may ask for again.
 """
@@ -49,7 +50,8 @@ class Recorder:
         """Commit the event of this request, if nothing else speaks for it."""
         state: dict[str, Any] = scope.get("state", {})
         action = state.get("action")
-        if action is None or state.get("recorded"):
+        observed = state.get("observed")
+        if action is None or (state.get("recorded") and observed is None):
             return
         caller: Caller | None = state.get("caller")
         if caller is None and not scope["path"].startswith(ADMIN_PREFIX):
@@ -66,6 +68,9 @@ class Recorder:
             data["permission"] = permission
         if error:
             data["error"] = error
+        if observed is not None:
+            # Also beside the event of a change: that one says what was done, this one that it would have been denied.
+            data["would_deny"] = observed
         event = request_event(
             caller=caller,
             origin=_origin(state),

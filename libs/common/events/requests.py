@@ -22,6 +22,8 @@ class RequestRecorded(MessageData):
     status: int
     permission: str | None = None
     error: str | None = None
+    would_deny: str | None = None
+    """The permission that the caller lacked, where denials are only observed and the request was let through."""
     target_type: str | None = None
     target_id: str | None = None
     details: dict[str, Any] | None = None

@@ -1,7 +1,8 @@
 """The guard: every route declares one, and none runs before its guard let the request in.
 
 A guard authenticates the Bearer token, counts the request against its caller's limit and checks the
-permission, in this order. It leaves on `request.state` what the recorder needs, also of requests
+permission, in this order. Where denials are only observed (`Rules.observes`) an administrator without
+the permission is let through, noted on `Caller.observed` and in `observed`; never where secrets are concerned. It leaves on `request.state` what the recorder needs, also of requests
 that it refuses: `action`, `target`, `permission`, `origin`, `caller` (once known) and
 `response_headers`. A lookup that fails is 500 `permission_check_failed`, and nothing is granted.
 """
@@ -9,6 +10,7 @@ that it refuses: `action`, `target`, `permission`, `origin`, `caller` (once know
 import time
 from abc import abstractmethod
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import FastAPI
@@ -16,6 +18,7 @@ from fastapi.dependencies.models import Dependant
 from fastapi.openapi.models import HTTPBearer
 from fastapi.routing import RouteContext, iter_route_contexts
 from fastapi.security.base import SecurityBase
+from prometheus_client import Counter
 from starlette.applications import Starlette
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response
@@ -32,7 +35,7 @@ from services.gateway.access.grants import ANY_ADMIN, permission_required
 from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.limits import Limit
 from services.gateway.access.origins import read_headers
-from services.gateway.access.permissions import PERMISSIONS
+from services.gateway.access.permissions import GUARDS_SECRETS, PERMISSIONS
 from services.gateway.access.sessions import ANONYMOUS, AccessControl
 from services.gateway.access.tokens import invalid_token
 
@@ -41,6 +44,10 @@ FRESH_SECONDS = 300
 PROBES = frozenset({"/healthz", "/readyz"})
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+OBSERVED = Counter(
+    "reeve_denials_observed_total", "Requests let through that REEVE_ENFORCEMENT=enforce denies.", ("permission",)
+)
 
 log = logs.get("guard")
 
@@ -105,6 +112,7 @@ class Protected(Guard, SecurityBase):
         owner: str | None = None,
         clients_need: str | None = None,
         fresh_seconds: int | None = None,
+        checks_secrets: bool = False,
     ) -> None:
         super().__init__(action=action, target=target, permission=permission)
         for one in (permission, clients_need):
@@ -115,6 +123,7 @@ class Protected(Guard, SecurityBase):
         self._is_proof = is_proof
         self._owner = owner
         self._fresh_seconds = fresh_seconds
+        self._is_observable = permission is not None and (checks_secrets or permission not in GUARDS_SECRETS)
 
     async def _admit(self, access: AccessControl, scope: Scope, state: dict[str, Any]) -> Caller:
         address, user_agent, token = read_headers(scope, trusted=access.rules.trusted_proxies)
@@ -146,7 +155,10 @@ class Protected(Guard, SecurityBase):
         elif self._is_limited:
             state["response_headers"] = (await access.limits.caller.take(f"{actor.type}:{actor.id}")).headers
         _check_address(rules, address, admin=actor.type is ActorType.ADMIN)
-        self._check(actor, scope)
+        if not self._lets_in(actor, scope):
+            if not (access.rules.observes and self._is_observable and actor.type is ActorType.ADMIN):
+                raise permission_required(self.permission or self.clients_need or ANY_ADMIN, actor)
+            caller = self._observe(caller, state)
         if self._fresh_seconds is not None:
             _check_fresh(access, _bearer(token), self._fresh_seconds)
         return caller
@@ -156,12 +168,19 @@ class Protected(Guard, SecurityBase):
         del scope
         return await access.authenticate(_bearer(token))
 
-    def _check(self, actor: Actor, scope: Scope) -> None:
+    def _lets_in(self, actor: Actor, scope: Scope) -> bool:
         if self.permission is None:
-            if actor.type is not ActorType.ADMIN and not (self.clients_need and actor.may(self.clients_need)):
-                raise permission_required(self.clients_need or ANY_ADMIN, actor)
-        elif not actor.may(self.permission) and not self._is_own(actor, scope):
-            raise permission_required(self.permission, actor)
+            return actor.type is ActorType.ADMIN or bool(self.clients_need and actor.may(self.clients_need))
+        return actor.may(self.permission) or self._is_own(actor, scope)
+
+    def _observe(self, caller: Caller, state: dict[str, Any]) -> Caller:
+        """Let through what would have been denied, and leave that for the recorder, the log and the metrics."""
+        log.warning("denial observed, not enforced", permission=self.permission, admin_user_id=caller.actor.id)
+        OBSERVED.labels(self.permission).inc()
+        observed = replace(caller, observed=self.permission)
+        state["observed"] = self.permission
+        state["caller"] = observed
+        return observed
 
     def _is_own(self, actor: Actor, scope: Scope) -> bool:
         """Whether the path names the administrator who asks."""
@@ -199,12 +218,20 @@ def requires(
     target: str | None = None,
     limited: bool = True,
     fresh_seconds: int | None = None,
+    checks_secrets: bool = False,
 ) -> Guard:
     """For whoever holds `permission`. `action` is what the audit log calls the request, `target` its subject,
     filled from the path (`setting/{key}`). `limited=False` is for routes outside the callers' limit; `fresh_seconds`
-    is how long ago the caller may have proved who they are, for what is dangerous."""
+    is how long ago the caller may have proved who they are, for what is dangerous. `checks_secrets` says of a
+    permission that guards secrets that this route itself refuses a caller who is only observed (`Caller.observed`)
+    where it comes upon one; without it such a permission is never observed."""
     return Protected(
-        action=action, target=target, permission=permission, is_limited=limited, fresh_seconds=fresh_seconds
+        action=action,
+        target=target,
+        permission=permission,
+        is_limited=limited,
+        fresh_seconds=fresh_seconds,
+        checks_secrets=checks_secrets,
     )
 
 

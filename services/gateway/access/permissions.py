@@ -80,6 +80,11 @@ _HELD: dict[Role, frozenset[str]] = {
 # Named ones beside the wildcard, so that a frontend may look for either.
 _HELD[Role.SUPER_ADMIN] |= {EVERYTHING}
 
+GUARDS_SECRETS: frozenset[str] = frozenset(
+    {"settings:reveal", "settings:write", "roles:write", "connectors:write", "channels:write"}
+)
+"""Permissions of routes that show, take or make secrets: enforced even where denials are only observed."""
+
 NAMEABLE: frozenset[str] = frozenset(PERMISSIONS) | {f"{name.partition(':')[0]}:*" for name in PERMISSIONS}
 """What a custom role may hold: every permission and `<resource>:*`. `*` is the super admin's alone."""
 

@@ -61,6 +61,8 @@ class Rules:
 
     cursor_secret: bytes
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    observes: bool = False
+    """Whether an administrator without a permission is let through and recorded, instead of refused."""
     trusted_proxies: tuple[Network, ...] = ()
 
 

@@ -24,6 +24,7 @@ def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch)
     config = load(monkeypatch)
     assert (config.session_timeout, config.rate_limit, config.login_rate_limit) == (3600, "1200/minute", "30/minute")
     assert config.session_absolute_timeout == 43200
+    assert config.enforcement == "enforce"
     assert (config.clients, config.trusted_proxies, config.issuer) == ((), (), "http://127.0.0.1:8080")
 
 
@@ -54,6 +55,8 @@ def test_the_issuer_is_the_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
         ("CLIENTS", json.dumps([*json.loads(client()), *json.loads(client())])),
         ("RATE_LIMIT", "many"),
         ("LOGIN_RATE_LIMIT", "30"),
+        ("ENFORCEMENT", "off"),
+        ("ENFORCEMENT", "Observe"),
         ("SESSION_TIMEOUT", "0"),
         ("SESSION_ABSOLUTE_TIMEOUT", "0"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),

@@ -12,6 +12,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.database.group_commit import GroupCommit
 from libs.common.errors import Forbidden, Unavailable
+from libs.common.events.all_types import CATALOG
+from libs.common.events.envelope import decode
 from libs.common.web.app import create_app
 from libs.common.web.body import StrictRoute
 from services.gateway.features.idempotency.commands import IdempotencyKeys
@@ -98,6 +100,19 @@ def platform(ledger: Ledger, recorder: type[Recorder] = Recorder) -> ASGIApp:
         request.state.recorded = True
         return {}
 
+    @routes.get("/observed")
+    async def observed(request: Request) -> dict[str, str]:
+        request.state.action = "write_it"
+        request.state.observed = "settings:write"
+        return {}
+
+    @routes.get("/observed-and-spoken-for")
+    async def observed_and_spoken_for(request: Request) -> dict[str, str]:
+        request.state.action = "write_it"
+        request.state.observed = "settings:write"
+        request.state.recorded = True
+        return {}
+
     @routes.get("/nobody")
     async def nobody() -> dict[str, str]:
         return {}
@@ -148,6 +163,17 @@ async def test_what_cannot_be_recorded_is_not_answered(path: str) -> None:
     assert (answer.status_code, answer.json()["detail"]["error"]) == (503, "audit_unavailable")
     assert "secret" not in answer.text
     assert [one for one in ledger.happened if one.startswith("sent") and one != "sent body"] == ["sent 503"]
+
+
+@pytest.mark.parametrize("path", ["observed", "observed-and-spoken-for"])
+async def test_what_would_have_been_denied_is_always_said(path: str) -> None:
+    ledger = Ledger()
+    await get(platform(ledger), path)
+    assert is_in_order(ledger)
+    [event] = ledger.events()
+    assert event["data"]["outcome"] == "success"
+    assert event["data"]["would_deny"] == "settings:write"
+    assert CATALOG.check(decode(orjson.dumps(event))) is None
 
 
 async def test_a_request_is_recorded_once() -> None:

@@ -2,19 +2,23 @@
 
 from typing import Annotated
 
+import orjson
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from libs.common.broker.topology import SETTINGS_COMMANDS
+from libs.common.errors import Unavailable
 from libs.common.events.catalog import CommandData
 from libs.common.events.settings import KEY_PATTERN, SettingResponse
 from libs.common.identity import Caller
 from libs.common.web.query import query_of
+from services.gateway.access.grants import permission_required
 from services.gateway.access.guard import public, requires
 from services.gateway.features.answers import run_command
 from services.gateway.features.preconditions import expected_version, require_confirmation
 from services.gateway.features.route import AdminRoute
 from services.gateway.features.schemas import ListQuery, answers, outcomes
 from services.gateway.features.settings.commands import SettingCommands
+from services.gateway.features.settings.models import concerns_secret
 from services.gateway.features.settings.schemas import (
     CategoriesResponse,
     CreateSettingRequest,
@@ -26,6 +30,7 @@ from services.gateway.features.settings.schemas import (
     SettingHistoryResponse,
     SettingsResponse,
 )
+from services.gateway.upstream.client import Upstream
 from services.gateway.upstream.forward import forward
 
 router = APIRouter(prefix="/settings", tags=["settings"], route_class=AdminRoute)
@@ -36,7 +41,7 @@ TARGET = "setting/{key}"
 
 
 def _may(verb: str, action: str, target: str | None = TARGET) -> object:
-    return Depends(requires(f"settings:{verb}", action=action, target=target))
+    return Depends(requires(f"settings:{verb}", action=action, target=target, checks_secrets=verb == "write"))
 
 
 MayList = Annotated[Caller, _may("read", "list_settings", None)]
@@ -129,4 +134,20 @@ def _commands(request: Request) -> SettingCommands:
 
 
 async def _run(request: Request, caller: Caller, command: CommandData, *, key: str) -> Response:
+    if caller.observed is not None:
+        await _refuse_secret(request, caller, command, key)
     return await run_command(request, caller, command, subject=f"setting/{key}", queue=SETTINGS_COMMANDS)
+
+
+async def _refuse_secret(request: Request, caller: Caller, command: CommandData, key: str) -> None:
+    """Refuse a caller who lacks the permission and is only observed, where the setting is or becomes a secret."""
+    assert caller.observed is not None
+    upstream: Upstream = request.app.state.upstream
+    found = await upstream.read("settings", f"/internal/settings/{key}", "", caller=caller, permission="settings:read")
+    if found.status not in (200, 404):
+        raise Unavailable("it cannot be known now whether the setting is secret", code="upstream_unavailable")
+    asked = command.model_dump()
+    about = [asked.get("definition"), asked.get("patch"), orjson.loads(found.body) if found.status == 200 else None]
+    if any(concerns_secret(one) for one in about if one is not None):
+        request.state.observed = None
+        raise permission_required(caller.observed, caller.actor)

@@ -195,7 +195,9 @@ def new_door_access(database: Database, **rates: str) -> AccessControl:
         issuer=ISSUER,
         rate_limit=rates.get("rate_limit", GENEROUS),
         login_rate_limit=rates.get("login_rate_limit", GENEROUS),
-        rules=Rules(cursor_secret=b"c" * 32, lifetimes=_lifetimes(rates)),
+        rules=Rules(
+            cursor_secret=b"c" * 32, lifetimes=_lifetimes(rates), observes=rates.get("enforcement") == "observe"
+        ),
         passwords=Passwords(CHEAPEST),
     )
 
