@@ -1,4 +1,7 @@
-"""The whole platform: `python -m services run` in one process, `python -m services prepare` for containers."""
+"""The whole platform: `python -m services run` in one process (and `rotate-keys` there), `prepare` for containers."""
+
+from functools import partial
+from typing import Annotated
 
 import typer
 
@@ -19,6 +22,16 @@ def run() -> None:
 def prepare() -> None:
     """Make roles, schemas and keys, and migrate, once before the services start."""
     raise typer.Exit(run_process(prepare_for_containers))
+
+
+@cli.command("rotate-keys")
+def rotate_keys(
+    revoke: Annotated[
+        bool, typer.Option("--revoke", help="Sign with it at once, and believe no token of an older key any more.")
+    ] = False,
+) -> None:
+    """Make a new key for access tokens, while the platform does not run here; nobody is signed out."""
+    raise typer.Exit(run_process(partial(single.rotate_keys, revokes=revoke)))
 
 
 if __name__ == "__main__":

@@ -79,6 +79,21 @@ async def run() -> None:
             await postgres.stop()
 
 
+async def rotate_keys(*, revokes: bool) -> None:
+    """A new signing key, on the same database. The embedded Postgres must not be running: it is started for this."""
+    config = SingleConfig.load()
+    logs.configure("reeve", "warning" if config.log_level == "info" else config.log_level)
+    postgres = None if config.database_url else EmbeddedPostgres(config.data_dir)
+    try:
+        admin_url = config.database_url.get_secret_value() if config.database_url else await _started(postgres)
+        urls = await prepare_schemas(admin_url, kept_passwords(config.data_dir / "database-passwords.json"))
+        make_keys(config.keys)
+        print(await gateway.rotate_keys(_of(GatewayConfig, urls["gateway"]), revokes=revokes))
+    finally:
+        if postgres is not None:
+            await postgres.stop()
+
+
 async def _started(postgres: EmbeddedPostgres | None) -> str:
     assert postgres is not None
     return await postgres.start()

@@ -50,6 +50,36 @@ async def test_the_same_path_on_either_transport_and_the_data_is_found_again(fol
     await remove_namespace(rabbitmq, namespace)
 
 
+async def test_the_signing_key_of_one_process_can_be_changed(stem: Stem, folder: Path) -> None:
+    program = single_process(folder, launcher=stem)
+    change = Program(
+        name="rotate", module="services", arguments=["rotate-keys", "--revoke"], environment=program.environment,
+        port=program.port, log=folder / "rotate.log", launcher=stem,
+    )  # fmt: skip
+    try:
+        await program.start()
+        async with httpx.AsyncClient(base_url=program.url, timeout=15) as http:
+            body = {"email": EMAIL, "password": PASSWORD}
+            tokens = (await http.post("/api/v1/admin/auth/login", json=body)).json()
+        await change.launch()
+        assert await change.until_dead(within_seconds=30) == 2, change.last_words()
+        assert "another process runs Postgres" in change.last_words()
+        assert await program.stop(signal.SIGINT) == 0, program.last_words()
+        await change.launch()
+        assert await change.until_dead(within_seconds=60) == 0, change.last_words()
+        await program.start()
+        async with httpx.AsyncClient(base_url=program.url, timeout=15) as http:
+            (key,) = (await http.get("/.well-known/jwks.json")).json()["keys"]
+            assert f"{key['kid']} signs from" in change.last_words()
+            old = {"authorization": f"Bearer {tokens['access_token']}"}
+            assert (await http.get("/api/v1/admin/auth/me", headers=old)).status_code == 401
+            body = {"refresh_token": tokens["refresh_token"]}
+            assert (await http.post("/api/v1/admin/auth/refresh", json=body)).status_code == 200
+    finally:
+        await change.kill()
+        await program.kill()
+
+
 async def _walk(admin: Administrator, http: httpx.AsyncClient) -> str:
     """A change and an event, each stored, recorded and announced."""
     key, mark = await a_setting(admin), new_id()

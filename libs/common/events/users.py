@@ -214,7 +214,7 @@ class SessionEnded(MessageData):
 
     session_id: str
     user_id: str
-    reason: Literal["signed_out", "refresh_token_reused", "revoked", "password_changed", "idle", "expired"]
+    reason: Literal["signed_out", "refresh_token_reused", "revoked", "password_changed", "displaced", "idle", "expired"]
     action: Literal["sign_out", "end_session"]
 
 

@@ -14,7 +14,9 @@ from services.gateway.access import store
 from services.gateway.access.events import event_of
 from services.gateway.access.store import EndedSession
 
-Reason = Literal["signed_out", "refresh_token_reused", "revoked", "password_changed"]
+Reason = Literal["signed_out", "refresh_token_reused", "revoked", "password_changed", "displaced"]
+MOST_SESSIONS = 200
+"""Live sessions of one user: past it the oldest end."""
 _SEVERITIES = {"refresh_token_reused": "error", "revoked": "warning", "password_changed": "warning"}
 
 
@@ -37,6 +39,13 @@ async def end_sessions_of(
     """End all sessions of a user but the `spared` one, each with its event."""
     ended = await store.end_sessions(session, reason=reason, user_id=user_id, spared=spared)
     await _tell(session, caller, ended, reason=reason, causation_id=causation_id)
+    return ended
+
+
+async def end_surplus_of(session: Session, caller: Caller, user_id: str) -> Sequence[EndedSession]:
+    """End the oldest sessions of a user who has more than `MOST_SESSIONS`, each with its event."""
+    ended = await store.end_oldest_sessions(session, user_id, kept=MOST_SESSIONS, reason="displaced")
+    await _tell(session, caller, ended, reason="displaced")
     return ended
 
 

@@ -205,6 +205,24 @@ async def end_sessions(
     return [EndedSession(row.id, row.user_id) for row in rows]
 
 
+async def end_oldest_sessions(session: Session, user_id: str, *, kept: int, reason: str) -> list[EndedSession]:
+    """End the sessions of a user but the `kept` newest ones."""
+    surplus = (
+        select(sessions.c.id)
+        .where(sessions.c.user_id == user_id, sessions.c.is_active)
+        .order_by(sessions.c.id.desc())
+        .offset(kept)
+        .with_for_update(skip_locked=True)
+    )
+    rows = await session.execute(
+        update(sessions)
+        .where(sessions.c.id.in_(surplus))
+        .values(is_active=False, logout_at=func.now(), end_reason=reason)
+        .returning(sessions.c.id, sessions.c.user_id)
+    )
+    return [EndedSession(row.id, row.user_id) for row in rows]
+
+
 async def find_client_scopes(session: Session, client_id: str) -> tuple[str, ...] | None:
     """What a registered client may do; None when there is no such client."""
     found = await session.execute(select(clients.c.scopes).where(clients.c.client_id == client_id))

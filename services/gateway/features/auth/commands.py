@@ -17,7 +17,7 @@ from libs.common.events.users import (
 )
 from libs.common.identity import Caller
 from libs.common.ids import new_id
-from services.gateway.access.endings import end_session, end_sessions_of
+from services.gateway.access.endings import end_session, end_sessions_of, end_surplus_of
 from services.gateway.access.events import event_of
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.sessions import admin_actor
@@ -91,6 +91,7 @@ async def _start_session(
         seen = DeviceFirstSeen(user_id=user.id, session_id=stored.id, address_prefix=device.network, device=device.name)
         events.append(event_of(signed_in, seen, subject=f"user/{user.id}", severity="warning"))
     await outbox.emit(session, *events)
+    await end_surplus_of(session, signed_in, user.id)
     return started
 
 

@@ -18,6 +18,7 @@ _UPGRADE = (
     "ALTER TABLE sessions ALTER COLUMN proved_at SET DEFAULT now(), ALTER COLUMN proved_at SET NOT NULL",
     "ALTER TABLE sessions ADD CHECK (length(device_hash) = 32)",
     "CREATE INDEX sessions_by_user_and_id ON sessions (user_id, id DESC)",
+    "CREATE INDEX sessions_live_of_user ON sessions (user_id, id DESC) WHERE is_active",
     "CREATE INDEX sessions_by_device ON sessions (user_id, device_hash)",
     "CREATE INDEX sessions_live_by_expiry ON sessions (expires_at) WHERE is_active",
     "CREATE INDEX sessions_live_by_use ON sessions (last_seen_at) WHERE is_active",
@@ -68,7 +69,8 @@ _DOWNGRADE = (
     "DROP FUNCTION next_permission_epoch()",
     "ALTER TABLE clients DROP COLUMN permission_epoch",
     "ALTER TABLE users DROP COLUMN permission_epoch",
-    "DROP INDEX sessions_live_by_use, sessions_live_by_expiry, sessions_by_device, sessions_by_user_and_id",
+    "DROP INDEX sessions_live_by_use, sessions_live_by_expiry, sessions_by_device, sessions_live_of_user",
+    "DROP INDEX sessions_by_user_and_id",
     "ALTER TABLE sessions DROP COLUMN device_hash, DROP COLUMN proved_at",
 )
 

@@ -32,7 +32,7 @@ async def heard(door: Door, model: type[MessageData], **changes: str) -> dict[st
     assert model.TYPE in TYPES
     data = model.model_validate({**model.EXAMPLE, **changes})
     keys = SigningKeys(door.database, door.access.tokens, Locker(b"?" * 32))
-    AccessEvents(door.access, Senders(door.database), hub, keys).apply(new_event(data, subject=None))
+    AccessEvents(door.access, Senders(door.database), keys, hub).apply(new_event(data, subject=None))
     return {role: stream.has_ended for role, stream in streams.items()}
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from libs.common.database.engine import Database
 from libs.common.ids import new_id
+from services.gateway.access.endings import MOST_SESSIONS
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.features.sessions.commands import MOST_SWEPT, sweep_once
 from tests.integration.gateway.access.door import SUPER_ADMIN, Door, new_door_access, open_door
@@ -250,6 +251,25 @@ async def test_what_nobody_ended_is_given_its_end_when_it_came_to_its_limit(door
     assert {(one.data["session_id"], one.data["reason"], one.actortype) for one in events} == {
         (idle, "idle", "system"), (expired, "expired", "system"),
     }  # fmt: skip
+
+
+async def test_past_their_bound_a_users_oldest_sessions_end(door: Door) -> None:
+    oldest = await door.sign_in()
+    # With the beginning of the first one's id they are older than any to come.
+    await door.run_sql(
+        "INSERT INTO sessions (id, user_id, expires_at)"
+        " SELECT (left(CAST(id AS text), 24) || lpad(to_hex(n), 12, '0'))::uuid, user_id, now() + interval '1 hour'"
+        " FROM sessions, generate_series(1, CAST(:n AS integer)) n WHERE id = CAST(:id AS uuid)",
+        id=session_of(door, oldest["access_token"]),
+        n=MOST_SESSIONS - 2,
+    )
+    second = await door.sign_in()
+    assert await door.events("reeve.session.ended.v1") == []
+    await door.sign_in()
+    (event,) = await door.events("reeve.session.ended.v1")
+    assert event.data["reason"] == "displaced"
+    assert (await door.call("GET", "/auth/me", token=second["access_token"])).status_code == 200
+    assert len(await sessions_seen(door, second["access_token"], "?is_active=true&limit=200")) == MOST_SESSIONS
 
 
 async def test_gateways_that_sweep_at_once_tell_each_end_once(door: Door) -> None:
