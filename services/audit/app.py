@@ -19,10 +19,11 @@ from libs.common.start import assertion_verifier, open_database, open_transport,
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
+from services.audit.commands import COMMANDS
 from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, keep_partitions_ahead
-from services.audit.routes import entries as entry_routes
+from services.audit.routes import entries, saved_searches
 
 NAME = "audit"
 SPEAKS_AS = "/reeve/audit"
@@ -50,7 +51,8 @@ def build(config: Config, *, database: Database, search_database: Database, tran
     )
     app.state.search_database = search_database
     app.state.cursor_key = CursorKey(load_or_create_secret(config.keys / "audit.cursors"))
-    app.include_router(entry_routes.router)
+    app.include_router(entries.router)
+    app.include_router(saved_searches.router)
 
     events = Subscriber(
         database,
@@ -77,7 +79,7 @@ def build(config: Config, *, database: Database, search_database: Database, tran
         transport,
         AUDIT_COMMANDS,
         source=SPEAKS_AS,
-        handlers=ExportCommands(sources, speaks_as=SPEAKS_AS).handlers(),
+        handlers={**COMMANDS, **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers()},
         catalog=CATALOG,
     )
 

@@ -69,8 +69,8 @@ class AuditSource:
     async def write_window(self, connection: Connection, job: ExportJob, *, start: int, stop: int, write: Write) -> int:
         """The entries of these sequence numbers that the filters find."""
         filters = FilterQuery.model_validate(job.filters).filters()
+        await store.prepare(connection)
         if job.format == "jsonl":
-            await store.prepare(connection)
             return await store.copy_lines(connection, filters, start=start, stop=stop, write=write)
         count, encode = 0, _encoder(job)
         async for rows in store.rows(connection, filters, start=start, stop=stop):

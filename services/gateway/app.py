@@ -43,6 +43,7 @@ from services.gateway.features.operations.commands import Operations
 from services.gateway.features.operations.handlers import complete_operations
 from services.gateway.features.operations.routes import router as operations_router
 from services.gateway.features.roles.routes import router as roles_router
+from services.gateway.features.saved_searches.routes import router as saved_searches_router
 from services.gateway.features.settings.commands import SettingCommands
 from services.gateway.features.settings.routes import public_router as public_settings_router
 from services.gateway.features.settings.routes import router as settings_router
@@ -165,7 +166,7 @@ def _routes() -> APIRouter:
     admin = APIRouter(prefix="/admin")
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, users_router, clients_router,
-        roles_router, system_router, catalog_router, stream_router, exports_router,
+        roles_router, system_router, catalog_router, stream_router, exports_router, saved_searches_router,
     ):  # fmt: skip
         admin.include_router(router)
     for router in (admin, events_router, public_settings_router, oauth_router):

@@ -16,6 +16,7 @@ import uvloop
 from libs.common.ids import new_id
 from tests.bench.audit_figures import audit_figures
 from tests.bench.broker_figures import broker_figures
+from tests.bench.export_figures import export_figures
 from tests.bench.http_figures import read_figures, write_figures
 from tests.bench.inside_figures import client_figures, permission_figures
 from tests.bench.latency_figures import latency_figures
@@ -31,12 +32,15 @@ RESULTS = Path("bench-results")
 def main(
     seconds: Annotated[float, typer.Option(min=2, max=120, help="How long each HTTP figure is measured.")] = 8,
     rows: Annotated[int, typer.Option(min=4000, help="Outbox rows for the relay.")] = 40_000,
-    only: Annotated[str, typer.Option(help="Some of inside,broker,relay,audit,http by commas; all when empty.")] = "",
+    exported: Annotated[int, typer.Option(min=10_000, help="Entries of the log that is exported.")] = 200_000,
+    only: Annotated[
+        str, typer.Option(help="Some of inside,broker,relay,audit,exports,http by commas; all when empty.")
+    ] = "",
 ) -> None:
     """Measure, print and keep."""
-    wanted = set(only.split(",")) if only else {"inside", "broker", "relay", "audit", "http"}
+    wanted = set(only.split(",")) if only else {"inside", "broker", "relay", "audit", "exports", "http"}
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(measure(wanted, seconds=seconds, rows=rows))
+        figures = runner.run(measure(wanted, seconds=seconds, rows=rows, exported=exported))
     table = text_table(figures["machine"], rows_of(figures))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "figures.json").write_text(json.dumps(figures, indent=2, default=str))
@@ -44,7 +48,7 @@ def main(
     print(table)
 
 
-async def measure(wanted: set[str], *, seconds: float, rows: int) -> dict[str, Any]:
+async def measure(wanted: set[str], *, seconds: float, rows: int, exported: int) -> dict[str, Any]:
     """All figures that are wanted, one after the other, so that none disturbs another."""
     figures: dict[str, Any] = {"machine": machine(), "at": datetime.now(UTC).isoformat()}
     if "inside" in wanted:
@@ -61,6 +65,9 @@ async def measure(wanted: set[str], *, seconds: float, rows: int) -> dict[str, A
         if "audit" in wanted:
             tell("audit")
             figures["audit"] = await audit_figures(admin_url, amqp_url)
+        if "exports" in wanted:
+            tell("exports")
+            figures["exports"] = await export_figures(admin_url, rows=exported)
         if "http" in wanted:
             for name, url in (("rabbitmq", amqp_url), ("embedded", None)):
                 figures[f"platform_{name}"] = await platform_figures(url, seconds=seconds)
