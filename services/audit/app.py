@@ -64,7 +64,7 @@ def build(config: Config, *, database: Database, search_database: Database, tran
     )
     relay = Relay(database, transport, producer=NAME)
 
-    sources = {SOURCE: AuditSource()}
+    sources = {SOURCE: AuditSource(database)}
     signer = ManifestSigner(load_or_create_ed25519(config.keys / "audit.exports.key"))
     worker = ExportWorker(
         database, sources, folder=config.exports, policy=_policy(config), signer=signer, speaks_as=SPEAKS_AS

@@ -34,7 +34,8 @@ def line_expression() -> str:
     Postgres puts the text together, which leaves nothing to do here for each row: `row_to_json` takes nearly twice as
     long, and rows that are decoded and encoded here three times. Needs the time zone UTC.
     """
-    parts, text = [], "{"
+    parts: list[str] = []
+    text = "{"
     for name in names():
         comma, quote = "," if parts else "", '"' if name in _QUOTED else ""
         parts += [f"'{text}{comma}\"{name}\":{quote}'", _value(name)]

@@ -4,6 +4,7 @@ import gzip
 import os
 import random
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from backports import zstd
 
 from libs.common.exports.files import CHUNK_BYTES, COMPRESSIONS, ByteFile, Compression, digest, remove_strays
 
-OPENED = {"none": bytes, "gzip": gzip.decompress, "zstd": zstd.decompress}
+OPENED: dict[str, Callable[[bytes], bytes]] = {"none": bytes, "gzip": gzip.decompress, "zstd": zstd.decompress}
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS)
