@@ -23,12 +23,14 @@ from libs.common.start import assertion_verifier, open_database, open_transport,
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
+from services.audit.commands import COMMANDS
 from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
 from services.audit.routes import entries as entry_routes
 from services.audit.routes import log as log_routes
+from services.audit.routes import saved_searches
 from services.audit.sequencer import Sequencer
 from services.audit.signer import Signer
 
@@ -93,6 +95,7 @@ def build(
     app.state.log_key = VerifierKey(config.audit_log_origin, public.public_bytes_raw())
     app.include_router(entry_routes.router)
     app.include_router(log_routes.router)
+    app.include_router(saved_searches.router)
 
     async def count_and_sequence(arrived: Sequence[Arrived]) -> None:
         await recorder.count_stored(arrived)
@@ -117,7 +120,7 @@ def build(
         await sequencer.run()
 
     signing = (signer(config, database).run,) if signs else ()
-    sources = {SOURCE: AuditSource()}
+    sources = {SOURCE: AuditSource(database)}
     manifests = ManifestSigner(load_or_create_ed25519(config.keys / "audit.exports.key"))
     worker = ExportWorker(
         database, sources, folder=config.exports, policy=_policy(config), signer=manifests, speaks_as=SPEAKS_AS
@@ -132,7 +135,7 @@ def build(
         transport,
         AUDIT_COMMANDS,
         source=SPEAKS_AS,
-        handlers=ExportCommands(sources, speaks_as=SPEAKS_AS).handlers(),
+        handlers={**COMMANDS, **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers()},
         catalog=CATALOG,
     )
 

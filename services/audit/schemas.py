@@ -13,6 +13,7 @@ from libs.common.errors import Invalid
 from libs.common.events.envelope import rfc3339
 from libs.common.web.paging import MOST_LIMIT
 from services.audit.models.words import query_of
+from services.audit.store.saved_searches import SavedSearch
 from services.audit.store.search import CLOSED, EXACT, Addresses, Filters
 
 MOST_ERRORS = 50
@@ -137,6 +138,20 @@ def entry_body(row: Mapping[str, Any]) -> dict[str, Any]:
     body["created_at"] = rfc3339(row["created_at"])
     body["recorded_at"] = rfc3339(row["recorded_at"])
     return body
+
+
+def saved_search_body(saved: SavedSearch, *, reader_id: str) -> dict[str, Any]:
+    """A saved search as the API answers it."""
+    return {
+        "id": str(saved.id),
+        "name": saved.name,
+        "filters": saved.filters,
+        "is_shared": saved.is_shared,
+        "is_own": saved.owner_id == reader_id,
+        "created_by": saved.owner_id,
+        "created_by_name": saved.owner_name,
+        "created_at": rfc3339(saved.created_at),
+    }
 
 
 def _addresses(network: str) -> Addresses:

@@ -16,6 +16,7 @@ import uvloop
 from libs.common.ids import new_id
 from tests.bench.audit_figures import audit_figures
 from tests.bench.broker_figures import broker_figures
+from tests.bench.export_figures import export_figures
 from tests.bench.http_figures import read_figures, write_figures
 from tests.bench.inside_figures import client_figures, permission_figures
 from tests.bench.latency_figures import latency_figures
@@ -35,14 +36,15 @@ def main(
     entries: Annotated[
         int, typer.Option(min=1000, help="Entries for the offline verifier; 10000000 needs 60 GB.")
     ] = 1_000_000,
+    exported: Annotated[int, typer.Option(min=10_000, help="Entries of the log that is exported.")] = 200_000,
     only: Annotated[
-        str, typer.Option(help="Some of inside,broker,relay,audit,verifier,http by commas; all when empty.")
+        str, typer.Option(help="Some of inside,broker,relay,audit,exports,verifier,http by commas; all when empty.")
     ] = "",
 ) -> None:
     """Measure, print and keep."""
-    wanted = set(only.split(",")) if only else {"inside", "broker", "relay", "audit", "verifier", "http"}
+    wanted = set(only.split(",")) if only else {"inside", "broker", "relay", "audit", "exports", "verifier", "http"}
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(measure(wanted, seconds=seconds, rows=rows, entries=entries))
+        figures = runner.run(measure(wanted, seconds=seconds, rows=rows, entries=entries, exported=exported))
     table = text_table(figures["machine"], rows_of(figures))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "figures.json").write_text(json.dumps(figures, indent=2, default=str))
@@ -50,7 +52,7 @@ def main(
     print(table)
 
 
-async def measure(wanted: set[str], *, seconds: float, rows: int, entries: int) -> dict[str, Any]:
+async def measure(wanted: set[str], *, seconds: float, rows: int, entries: int, exported: int) -> dict[str, Any]:
     """All figures that are wanted, one after the other, so that none disturbs another."""
     figures: dict[str, Any] = {"machine": machine(), "at": datetime.now(UTC).isoformat()}
     if "inside" in wanted:
@@ -72,6 +74,9 @@ async def measure(wanted: set[str], *, seconds: float, rows: int, entries: int) 
         if "audit" in wanted:
             tell("audit")
             figures["audit"] = await audit_figures(admin_url, amqp_url)
+        if "exports" in wanted:
+            tell("exports")
+            figures["exports"] = await export_figures(admin_url, rows=exported)
         if "http" in wanted:
             for name, url in (("rabbitmq", amqp_url), ("embedded", None)):
                 figures[f"platform_{name}"] = await platform_figures(url, seconds=seconds)

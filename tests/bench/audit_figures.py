@@ -38,7 +38,7 @@ async def audit_figures(admin_url: str, amqp_url: str, *, events: int = 40_000) 
     try:
         found: dict[str, float] = {}
         for name, kinds, count in (("single", 2, events // 2), ("packed", 1, events)):
-            made = [_event(number, kinds) for number in range(1, count + 1)]
+            made = [an_entry_event(number, kinds) for number in range(1, count + 1)]
             platform = await databases.make("audit")
             found[f"{name}_per_second"] = round(await _drained(platform, amqp_url, made))
             found[f"{name}_copy_per_second"] = round(await _copied(platform, made))
@@ -49,7 +49,7 @@ async def audit_figures(admin_url: str, amqp_url: str, *, events: int = 40_000) 
         await databases.close()
 
 
-def _event(number: int, kinds: int) -> Event:
+def an_entry_event(number: int, kinds: int) -> Event:
     """What the gateway's relay publishes most: requests, and orders that a platform tells of. Two types never pack."""
     origin = {
         "username": "admin@example.com",

@@ -34,6 +34,8 @@ def _rows(figures: dict[str, Any]) -> Iterator[Row]:
         yield from _audit(figures["audit"])
     if "verifier" in figures:
         yield from _verifier(figures["verifier"])
+    if "exports" in figures:
+        yield from _exports(figures["exports"])
     for name, relay in figures.get("relay", {}).items():
         yield (
             f"relay, {name.replace('_', ' ')}", f"{relay['relay_per_second']} rows/s",
@@ -117,3 +119,14 @@ def text_table(machine: dict[str, Any], rows: list[Row]) -> str:
         for row in (HEAD, rule, *rows)
     ]
     return "\n".join([*head, "", *body]) + "\n"
+
+
+def _exports(found: dict[str, Any]) -> Iterator[Row]:
+    copied = found["copy"]
+    for name, aim in (("jsonl", ">= 0.6 of COPY"), ("jsonl_zstd", ""), ("csv", ""), ("parquet_zstd", "")):
+        yield (
+            f"export of {found['rows']} entries, {name.replace('_', ' ')}",
+            f"{found[name]} rows/s",
+            f"COPY TO STDOUT csv {copied}/s, ratio {found[name] / copied:.2f}",
+            aim,
+        )

@@ -1,12 +1,26 @@
 """Every message type of the platform, collected from the areas."""
 
-from libs.common.events import access, audit, exports, notifications, platform, requests, settings, sign_in, users
+from libs.common.events import (
+    access,
+    audit,
+    exports,
+    notifications,
+    platform,
+    requests,
+    saved_searches,
+    settings,
+    sign_in,
+    users,
+)
 from libs.common.events.catalog import Catalog, MessageData
 
 
 def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
-    for area in (requests, users, sign_in, access, settings, notifications, platform, audit, exports):
+    areas = (
+        requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
+    )  # fmt: skip
+    for area in areas:
         for thing in vars(area).values():
             if isinstance(thing, type) and issubclass(thing, MessageData) and "TYPE" in vars(thing):
                 found[thing.TYPE] = thing

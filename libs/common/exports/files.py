@@ -5,6 +5,7 @@ whatever lies before it is a valid file, and another worker can go on behind it.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import os
 import zlib
@@ -14,7 +15,7 @@ from typing import Any, Literal, Protocol
 
 Compression = Literal["none", "gzip", "zstd"]
 COMPRESSIONS: tuple[Compression, ...] = ("none", "gzip", "zstd")
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 1024 * 1024
 GZIP_LEVEL = 6
 ZSTD_LEVEL = 3
 _GZIP_WINDOW = 31
@@ -22,12 +23,12 @@ _GZIP_WINDOW = 31
 
 
 class _Packer(Protocol):
-    def add(self, data: bytes) -> bytes: ...
+    def add(self, data: bytes | bytearray) -> bytes | bytearray: ...
     def end(self) -> bytes: ...
 
 
 class _Plain:
-    def add(self, data: bytes) -> bytes:
+    def add(self, data: bytes | bytearray) -> bytes | bytearray:
         return data
 
     def end(self) -> bytes:
@@ -39,7 +40,7 @@ class _Gzip:
         self._member = self._new()
         self._is_empty = True
 
-    def add(self, data: bytes) -> bytes:
+    def add(self, data: bytes | bytearray) -> bytes:
         self._is_empty = False
         return self._member.compress(data)
 
@@ -62,7 +63,7 @@ class _Zstd:
         self._ends = zstd.ZstdCompressor.FLUSH_FRAME
         self._is_empty = True
 
-    def add(self, data: bytes) -> bytes:
+    def add(self, data: bytes | bytearray) -> bytes:
         self._is_empty = False
         return bytes(self._frames.compress(data))
 
@@ -92,6 +93,7 @@ class ByteFile:
         self._path = path
         self._packer = _packer(compression)
         self._waiting = bytearray()
+        self._writing: asyncio.Future[None] | None = None
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0)
         self.size = 0
 
@@ -100,13 +102,16 @@ class ByteFile:
         await asyncio.to_thread(self._copy, earlier, kept)
 
     async def write(self, data: bytes) -> None:
-        """Append; returns when no more than a chunk waits in memory."""
+        """Append; one chunk is written while the next one fills, and no more than these two are in memory."""
         self._waiting += data
         if len(self._waiting) >= CHUNK_BYTES:
-            await asyncio.to_thread(self._flush)
+            await self._written()
+            chunk, self._waiting = self._waiting, bytearray()
+            self._writing = asyncio.get_running_loop().run_in_executor(None, self._pack, chunk)
 
     async def checkpoint(self) -> int:
         """Make everything durable and valid so far; returns the size."""
+        await self._written()
         await asyncio.to_thread(self._settle)
         return self.size
 
@@ -118,7 +123,15 @@ class ByteFile:
 
     async def abandon(self) -> None:
         """Let go of the file."""
+        with contextlib.suppress(OSError):
+            await self._written()
         self._file.close()
+
+    async def _written(self) -> None:
+        """Wait for the chunk that is being written. Raises what that raised."""
+        writing, self._writing = self._writing, None
+        if writing is not None:
+            await writing
 
     def _copy(self, earlier: Path, kept: int) -> None:
         with earlier.open("rb") as source:
@@ -128,17 +141,17 @@ class ByteFile:
                     raise OSError(f"{earlier.name} has {self.size} bytes, not {kept}")
                 self._append(data)
 
-    def _flush(self) -> None:
-        waiting, self._waiting = self._waiting, bytearray()
-        self._append(self._packer.add(bytes(waiting)))
+    def _pack(self, chunk: bytearray) -> None:
+        self._append(self._packer.add(chunk))
 
     def _settle(self) -> None:
         if self._waiting:
-            self._flush()
+            chunk, self._waiting = self._waiting, bytearray()
+            self._pack(chunk)
         self._append(self._packer.end())
         os.fsync(self._file.fileno())
 
-    def _append(self, data: bytes) -> None:
+    def _append(self, data: bytes | bytearray) -> None:
         view = memoryview(data)
         while view:
             written = self._file.write(view)

@@ -1,5 +1,6 @@
 """Reading the log in its own order for exports: windows of sequence numbers, as rows or as lines of JSON."""
 
+import struct
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import asyncpg
@@ -9,11 +10,13 @@ from services.audit.store.search import SHOWN, Filters, clause, conditions
 
 ROWS_IN_A_FETCH = 500
 """Rows in memory at once; one may have 64 KiB."""
-# Bytes that JSON texts never hold as they are, so that CSV's delimiter and quote stand for nothing: a line goes out bare.
-_DELIMITER, _QUOTE = "\x02", "\x01"
+_COPY_HEAD = 19
+"""Bytes before the first row of a binary COPY: signature, flags, and the length of an extension that is never there."""
+_FIELD = struct.Struct(">hi")
+"""What stands before each row of one field: how many fields, and the length of this one; -1 fields at the end."""
 
-_SAFE = frozenset({"id", "outcome", "severity", "actor_type", "trace_id"})
-"""Texts that consist of what JSON never escapes: identifiers, hexadecimal digits, words of closed lists."""
+_QUOTED = frozenset({"id", "outcome", "severity", "actor_type", "created_at", "recorded_at"})
+"""What is always there and consists of what JSON never escapes: identifiers, times, words of closed lists."""
 _NULLABLE = frozenset({
     "target_type", "target_id", "admin_user_id", "admin_username", "changes", "ip_address", "user_agent", "request_id",
     "operation_id", "trace_id",
@@ -29,10 +32,15 @@ def line_expression() -> str:
     """An SQL expression whose value is the entry's JSON object, equal to the body that the API answers.
 
     Postgres puts the text together, which leaves nothing to do here for each row: `row_to_json` takes nearly twice as
-    long, and rows that are decoded and encoded here three times. Needs `timezone` UTC and `datestyle` ISO.
+    long, and rows that are decoded and encoded here three times. Needs the time zone UTC.
     """
-    members = [f"'\"{name}\":' || {_value(name)}" for name in names()]
-    return "'{' || " + " || ',' || ".join(members) + " || '}'"
+    parts: list[str] = []
+    text = "{"
+    for name in names():
+        comma, quote = "," if parts else "", '"' if name in _QUOTED else ""
+        parts += [f"'{text}{comma}\"{name}\":{quote}'", _value(name)]
+        text = quote
+    return " || ".join([*parts, f"'{text}}}'"])
 
 
 async def end_of_log(connection: Connection) -> int:
@@ -41,8 +49,15 @@ async def end_of_log(connection: Connection) -> int:
 
 
 async def prepare(connection: Connection) -> None:
-    """Have times written as the lines need them, for the life of the connection."""
-    await connection.execute("SELECT set_config('timezone', 'UTC', false), set_config('datestyle', 'ISO', false)")
+    """Have times written in UTC and windows read in the order of the index, for the life of the connection.
+
+    Left to itself the planner sorts a window's lines, whole as they are, which trebles what they cost; and it knows
+    nothing of a partition that has just been filled.
+    """
+    await connection.execute(
+        "SELECT set_config('timezone', 'UTC', false), set_config('enable_sort', 'off', false),"
+        " set_config('enable_seqscan', 'off', false), set_config('enable_bitmapscan', 'off', false)"
+    )
 
 
 async def copy_lines(
@@ -51,10 +66,40 @@ async def copy_lines(
     """Write the JSON lines of a window, in order, as they come; returns how many."""
     where, values = _window(filters, start, stop)
     query = f"SELECT {line_expression()} FROM entries{clause(where)} ORDER BY sequence"
-    done: str = await connection.copy_from_query(
-        query, *values, output=write, format="csv", delimiter=_DELIMITER, quote=_QUOTE, encoding="utf-8"
-    )
-    return int(done.rpartition(" ")[2])
+    lines = Lines()
+
+    async def taken(data: bytes) -> None:
+        await write(lines.feed(data))
+
+    await connection.copy_from_query(query, *values, output=taken, format="binary")
+    return lines.count
+
+
+class Lines:
+    """Takes a binary COPY of one text apart, however it is cut: a third less work for Postgres than CSV, which looks
+    at every character for what it would have to quote."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._rest = b""
+        self._skip = _COPY_HEAD
+
+    def feed(self, data: bytes) -> bytes:
+        """The texts that are whole by now, each as a line."""
+        data = self._rest + data if self._rest else data
+        place = min(self._skip, len(data))
+        self._skip -= place
+        size, texts, unpack = len(data), [], _FIELD.unpack_from
+        while place + 6 <= size:
+            end = place + 6 + unpack(data, place)[1]
+            if end > size:
+                break
+            texts.append(data[place + 6 : end])
+            place = end
+        self._rest = data[place:]
+        self.count += len(texts)
+        texts.append(b"")
+        return b"\n".join(texts)
 
 
 async def rows(
@@ -78,24 +123,17 @@ def _window(filters: Filters, start: int, stop: int) -> tuple[list[str], list[ob
 
 def _value(name: str) -> str:
     match name:
-        case "sequence":
-            return "sequence"
-        case "details":
-            return "details::text"
         case "created_at" | "recorded_at":
-            return f"'\"' || {_time(name)} || '\"'"
-        case "changes":
-            text = "changes::text"
+            # RFC 3339 with `Z` and six decimals.
+            return f'to_char({name}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
+        case "sequence" | "id" | "outcome" | "severity" | "actor_type":
+            return name
+        case "details" | "changes":
+            text = f"{name}::text"
         case "ip_address":
             text = "'\"' || host(ip_address) || '\"'"
-        case _ if name in _SAFE:
-            text = f"'\"' || {name} || '\"'"
+        case "trace_id":
+            text = "'\"' || trace_id || '\"'"
         case _:
             text = f"to_json({name})::text"
     return f"coalesce({text}, 'null')" if name in _NULLABLE else text
-
-
-def _time(name: str) -> str:
-    """RFC 3339 with `Z` and six decimals: the text is `2026-01-31 12:00:00.5+00`, without zeros at its end."""
-    text = f"replace(left({name}::text, -3), ' ', 'T')"
-    return f"rpad(CASE length({text}) WHEN 19 THEN {text} || '.' ELSE {text} END, 26, '0') || 'Z'"

@@ -9,6 +9,7 @@ import pytest
 from libs.common.broker.declare import EXCHANGES, Names, dead_arguments, queue_arguments
 from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.broker.topology import (
+    AUDIT_COMMANDS,
     AUDIT_EVENTS,
     COMMANDS,
     DEAD,
@@ -30,7 +31,7 @@ Definitions = dict[str, list[dict[str, Any]]]
 ROOT_NAMES = Names("")
 READS = {
     "gateway": {GATEWAY_OUTCOMES},
-    "audit": {AUDIT_EVENTS},
+    "audit": {AUDIT_COMMANDS, AUDIT_EVENTS},
     "settings": {SETTINGS_COMMANDS, SETTINGS_EVENTS},
     "notifications": {NOTIFICATIONS_COMMANDS, NOTIFICATIONS_EVENTS},
 }
@@ -107,8 +108,8 @@ def test_a_service_publishes_where_it_must(definitions: Definitions, service: st
 
     wanted = {
         "gateway": {EVENTS, DEAD, COMMANDS},
-        "audit": {EVENTS, DEAD},
         # Replies go to a queue by its name, which is what the default exchange is for.
+        "audit": {EVENTS, DEAD, "amq.default"},
         "settings": {EVENTS, DEAD, "amq.default"},
         "notifications": {EVENTS, DEAD, "amq.default"},
     }

@@ -12,6 +12,7 @@ import pytest
 
 from libs.common.broker.rabbitmq import RabbitTransport, connect_rabbitmq
 from libs.common.broker.topology import (
+    AUDIT_COMMANDS,
     AUDIT_EVENTS,
     COMMANDS,
     DEAD,
@@ -31,6 +32,7 @@ from tests.support.rabbitmq_node import PrivateNode
 
 READS = [
     ("gateway", GATEWAY_OUTCOMES),
+    ("audit", AUDIT_COMMANDS),
     ("audit", AUDIT_EVENTS),
     ("settings", SETTINGS_COMMANDS),
     ("settings", SETTINGS_EVENTS),
@@ -40,15 +42,20 @@ READS = [
 PUBLISHES = [
     ("gateway", EVENTS, "reeve.request.recorded.v1"),
     ("gateway", EVENTS, "com.shop.order.created.v1"),
+    ("gateway", COMMANDS, AUDIT_COMMANDS.name),
     ("gateway", COMMANDS, SETTINGS_COMMANDS.name),
     ("gateway", COMMANDS, NOTIFICATIONS_COMMANDS.name),
     ("settings", EVENTS, "reeve.setting.changed.v1"),
     ("settings", EVENTS, "reeve.operation.rejected.v1"),
     ("notifications", EVENTS, "reeve.alert.raised.v1"),
+    ("audit", EVENTS, "reeve.export.finished.v1"),
+    ("audit", EVENTS, "reeve.saved_search.created.v1"),
+    ("audit", EVENTS, "reeve.operation.rejected.v1"),
     ("audit", DEAD, AUDIT_EVENTS.name),
 ]
 REFUSED = [
     ("gateway", EVENTS, "reeve.setting.changed.v1"),
+    ("gateway", EVENTS, "reeve.export.finished.v1"),
     ("audit", EVENTS, "reeve.user.created.v1"),
     ("audit", COMMANDS, SETTINGS_COMMANDS.name),
     ("settings", COMMANDS, NOTIFICATIONS_COMMANDS.name),

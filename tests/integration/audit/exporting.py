@@ -33,7 +33,7 @@ class Exporter:
         self.built = built
         self.archive = archive
         self.folder = built.config.exports
-        self.sources: dict[str, Source] = {"audit": AuditSource()}
+        self.sources: dict[str, Source] = {"audit": AuditSource(built.database)}
         self.signer = ManifestSigner(load_or_create_ed25519(built.config.keys / "audit.exports.key"))
 
     def worker(self, **given: Any) -> ExportWorker:

@@ -32,6 +32,7 @@ class Stumbling(AuditSource):
     window = 500
 
     def __init__(self, at: int, happens: Any) -> None:
+        super().__init__()
         self._at = at
         self._happens = happens
 
@@ -339,3 +340,29 @@ async def test_the_service_itself_runs_what_is_asked_for(exporter: Exporter, arc
     assert (finished["actorid"], finished["correlationid"], finished["subject"]) == (
         ADMIN, "request-7", f"export/{asked['id']}",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("held", [0, 10_000, 16 * 1024 * 1024])
+async def test_lines_read_by_two_connections_stay_in_order(
+    exporter: Exporter, long_log: Archive, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    monkeypatch.setattr("services.audit.exports.MOST_HELD_BYTES", held)
+    job, content = await exporter.exported("jsonl")
+    assert sequences(content) == list(range(LOG))
+    assert job["rows"] == LOG
+
+
+async def test_a_second_connection_that_cannot_be_had_leaves_the_job_to_be_tried_again(
+    exporter: Exporter, long_log: Archive
+) -> None:
+    class Refusing:
+        async def dedicated(self) -> Connection:
+            raise ConnectionRefusedError
+
+    refusing: Any = Refusing()
+    asked = await exporter.start()
+    with pytest.raises(ConnectionRefusedError):
+        await exporter.worker(sources={"audit": AuditSource(refusing)}).turn()
+    assert (await exporter.view(asked["id"]))["state"] == "running"
+    assert await exporter.worker().turn()
+    assert (await exporter.view(asked["id"]))["rows"] == LOG

@@ -1,0 +1,1 @@
+"""Searches of the audit log that administrators keep."""
