@@ -21,6 +21,7 @@ from libs.common.events.envelope import Event
 from libs.common.ids import new_id
 from services.audit.handlers import Recorder
 from services.audit.models.entries import describe
+from services.audit.sequencer import Sequencer
 from services.audit.store import wire
 from services.audit.store.entries import COLUMNS, entry_ids
 from tests.support.makers import a_claimed_row, an_event
@@ -109,13 +110,14 @@ async def _fill(transport: Transport, made: Sequence[Event]) -> None:
 
 
 async def _drain(database: Database, transport: Transport, expected: int) -> float:
-    """Seconds from the start of the consumer to the commit of the last event."""
-    recorder, stored, done = Recorder(), 0, asyncio.Event()
+    """Seconds from the start of the consumer to the commit of the last event; its leaves go into the tree meanwhile."""
+    recorder, sequencer, stored, done = Recorder(), Sequencer(database), 0, asyncio.Event()
 
     async def after(arrived: Sequence[Arrived]) -> None:
         nonlocal stored
         stored += len(arrived)
         await recorder.count_stored(arrived)
+        sequencer.wake()
         if stored >= expected:
             done.set()
 
@@ -123,12 +125,13 @@ async def _drain(database: Database, transport: Transport, expected: int) -> flo
         database, transport, AUDIT_EVENTS, handle=recorder.record_events, after=after, catalog=CATALOG
     )
     started = time.perf_counter()
-    task = asyncio.ensure_future(subscriber.run())
+    tasks = [asyncio.ensure_future(subscriber.run()), asyncio.ensure_future(sequencer.run())]
     async with asyncio.timeout(WAIT_SECONDS):
         await done.wait()
     elapsed = time.perf_counter() - started
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
     return elapsed
 
 

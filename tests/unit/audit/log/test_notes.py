@@ -52,6 +52,13 @@ def test_a_signature_by_somebody_unknown_is_ignored() -> None:
     assert open_note(note, KEY.verifier) == "a\n1\n"
 
 
+def test_a_signature_by_another_key_of_the_same_name_is_ignored_too() -> None:
+    """As after a change of keys, or of algorithms: the id tells them apart."""
+    other = SigningKey(KEY.name, Ed25519PrivateKey.from_private_bytes(b"\x02" * 32))
+    both = other.sign("a\n1\n") + KEY.sign("a\n1\n").rpartition("\n\n")[2]
+    assert open_note(both, KEY.verifier) == open_note(both, other.verifier) == "a\n1\n"
+
+
 SIGNED = KEY.sign("first\nsecond\n")
 
 
