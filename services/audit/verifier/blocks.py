@@ -8,7 +8,7 @@ from services.audit.verifier.columns import difference
 from services.audit.verifier.findings import Finding, Kind
 from services.audit.verifier.leaves import HEARTBEAT, REDACTED, Flaw, Leaf, is_special, read_leaf
 from services.audit.verifier.openings import Redaction, judge, redaction_of
-from services.audit.verifier.producers import Heartbeat, Run, heartbeat_of, runs_of
+from services.audit.verifier.producers import Heartbeat, Number, Run, heartbeat_of, runs_of
 from services.audit.verifier.source import ABSENT, HASH, NODE_LEVELS, Job, Row, Source
 from services.audit.verifier.spans import Spans
 from services.audit.verifier.tree import Level, Peak, leaf_hash, levels_over, peaks_over
@@ -55,11 +55,18 @@ def check(source: Source, receipts: Collection[bytes], job: Job) -> Checked:
     _find_missing(rows, checked)
     own = [None if row.data is None else leaf_hash(row.data) for row in rows]
     kept = [mine if row.stored is None else row.stored for row, mine in zip(rows, own, strict=True)]
-    leaves = [leaf for row, mine in zip(rows, own, strict=True) if (leaf := _leaf(row, mine, checked))]
+    numbers: list[Number] = []
+    stamps: list[Stamp] = []
     for row, mine in zip(rows, own, strict=True):
-        if mine in receipts:
+        leaf = _leaf(row, mine, checked)
+        if leaf is not None:
+            stamps.append((leaf.place, leaf.received_at))
+            numbers.append((leaf.producer, leaf.producer_seq, leaf.place))
+            if leaf.public is not None:
+                _hear(leaf, checked)
+        if receipts and mine in receipts:
             checked.receipts.append((row.place, mine or b""))
-    _tell(leaves, checked)
+    checked.runs, checked.stamps = runs_of(numbers), condensed(stamps)
     if in_order:
         _grow(source, own, kept, job.cuts, checked)
     return checked
@@ -137,19 +144,16 @@ def _leaf(row: Row, own: bytes | None, checked: Checked) -> Leaf | None:
     return leaf
 
 
-def _tell(leaves: Sequence[Leaf], checked: Checked) -> None:
-    """Gather what is judged over the whole log."""
-    checked.runs = runs_of(leaves)
-    checked.stamps = condensed([(leaf.place, leaf.received_at) for leaf in leaves])
-    for leaf in leaves:
-        try:
-            if is_special(leaf, HEARTBEAT):
-                before = [one for one in checked.doubtful if one < leaf.place]
-                checked.heartbeats.append(heartbeat_of(leaf)._replace(doubtful=max(before, default=-1)))
-            elif is_special(leaf, REDACTED):
-                checked.redactions.append(redaction_of(leaf))
-        except Flaw as flaw:
-            checked.found(Kind.LEAF, leaf.place, f"entry {leaf.place}: {flaw}")
+def _hear(leaf: Leaf, checked: Checked) -> None:
+    """What the log itself says in a leaf."""
+    try:
+        if is_special(leaf, HEARTBEAT):
+            doubtful = max((one for one in checked.doubtful if one < leaf.place), default=-1)
+            checked.heartbeats.append(heartbeat_of(leaf)._replace(doubtful=doubtful))
+        elif is_special(leaf, REDACTED):
+            checked.redactions.append(redaction_of(leaf))
+    except Flaw as flaw:
+        checked.found(Kind.LEAF, leaf.place, f"entry {leaf.place}: {flaw}")
 
 
 def _grow(

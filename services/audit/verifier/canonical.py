@@ -28,18 +28,19 @@ def parse_canonical(data: bytes) -> object:
     try:
         text = data.decode()
         try:
-            value = _INTEGERS.decode(text)
+            value, end = _INTEGERS.raw_decode(text)
             written = _PLAIN.encode(value) if text.isascii() or not _ASTRAL.search(text) else _written(value)
         except _Fraction:
-            value = _NUMBERS.decode(text)
+            value, end = _NUMBERS.raw_decode(text)
             written = _written(value)
-        if written != text:
+        if written != text or end != len(text):
             raise NotCanonical("its JSON is not in canonical form")
     except NotCanonical:
         raise
     except (ValueError, RecursionError) as error:
         raise NotCanonical(f"it is not JSON: {type(error).__name__}") from error
-    return value
+    parsed: object = value
+    return parsed
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -17,6 +17,10 @@ MOST_HOLES = 100_000
 """Holes in the numbers whose place in the log is remembered."""
 
 
+Number = tuple[str, int | None, int]
+"""Producer, number and entry of one leaf; None for a producer that does not number."""
+
+
 class Run(NamedTuple):
     """Consecutive numbers of one producer in consecutive order; `place` is the entry of the first."""
 
@@ -36,21 +40,20 @@ class Heartbeat(NamedTuple):
     """The last entry before it that is missing or changed; -1 for none."""
 
 
-def runs_of(leaves: Iterable[Leaf]) -> list[Run]:
-    """The numbers in these leaves, as few runs."""
+def runs_of(numbers: Iterable[Number]) -> list[Run]:
+    """These numbers as few runs, in the order of their entries."""
     ended: list[Run] = []
     running: dict[str, Run] = {}
-    for leaf in leaves:
-        number = leaf.producer_seq
+    for producer, number, place in numbers:
         if number is None:
             continue
-        run = running.get(leaf.producer)
+        run = running.get(producer)
         if run is not None and number == run.last + 1:
-            running[leaf.producer] = run._replace(last=number)
+            running[producer] = run._replace(last=number)
         else:
             if run is not None:
                 ended.append(run)
-            running[leaf.producer] = Run(leaf.producer, number, number, leaf.place)
+            running[producer] = Run(producer, number, number, place)
     return sorted([*ended, *running.values()], key=lambda run: run.place)
 
 
