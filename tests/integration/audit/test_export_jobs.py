@@ -121,6 +121,26 @@ async def test_a_worker_that_lost_its_job_spoils_nothing(exporter: Exporter, lon
     assert [event["data"]["rows"] for event in await events(exporter, "reeve.export.finished.v1")] == [LOG]
 
 
+async def test_a_worker_whose_job_another_has_by_now_leaves_it_alone(exporter: Exporter, long_log: Archive) -> None:
+    asked = await exporter.start()
+
+    async def die() -> None:
+        raise Gone
+
+    async def be_overtaken() -> None:
+        await let_lapse(exporter)
+        with pytest.raises(Gone):
+            await exporter.worker(sources={"audit": Stumbling(2500, die)}).turn()
+
+    assert await exporter.worker(sources={"audit": Stumbling(1500, be_overtaken)}).turn()
+
+    left = await exporter.view(asked["id"])
+    assert (left["state"], left["rows"]) == ("running", 2500)
+    await let_lapse(exporter)
+    assert await exporter.worker().turn()
+    assert sequences((await exporter.get(f"/{asked['id']}/download")).content) == list(range(LOG))
+
+
 async def test_parquet_is_begun_anew_and_has_no_row_twice(exporter: Exporter, long_log: Archive) -> None:
     async def die() -> None:
         raise Gone
