@@ -48,6 +48,8 @@ class Actor:
     permissions: frozenset[str]
     session_id: str | None = None
     client_id: str | None = None
+    issuer: str | None = None
+    """Who vouches for them, when that is not Reeve itself."""
 
     def may(self, permission: str) -> bool:
         """Whether `<resource>:<verb>` is held, directly or through `*` or `<resource>:*`."""

@@ -21,7 +21,10 @@ from libs.common.start import open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.service import Service
 from services.gateway.access.guard import install
+from services.gateway.access.issuers.directory import TrustedIssuers
+from services.gateway.access.issuers.egress import Egress
 from services.gateway.access.limits import new_limits
+from services.gateway.access.outsiders import Outsiders
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl, Rules
@@ -87,6 +90,8 @@ async def prepare(service: Service, config: Config) -> str | None:
 def build(config: Config, *, database: Database, transport: Transport, carrier: Carrier) -> Service:
     """Wire the gateway; nothing runs before the service's tasks do."""
     assertion_key = load_or_create_ed25519(config.keys / "gateway.key")
+    egress = Egress(config.egress_allow)
+    issuers = TrustedIssuers(config.trusted_issuers, egress)
     access = AccessControl(
         database,
         tokens=Tokens(load_or_create_ed25519(config.keys / "tokens.key"), issuer=config.issuer),
@@ -97,6 +102,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
             session_seconds=config.session_timeout,
             trusted_proxies=config.trusted_proxies,
         ),
+        outsiders=Outsiders(database, issuers) if config.trusted_issuers else None,
     )
     journal = Journal(GroupCommit(database, write_units, begins=False))
     client = CommandClient(transport)
@@ -142,6 +148,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
 
     async def close() -> None:
         await carrier.close()
+        await egress.close()
         access.close()
         await transport.close()
 
@@ -150,7 +157,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         app=app,
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
-            metrics_ticker(hub, database),
+            metrics_ticker(hub, database), issuers.run,
         ),
         database=database,
         close=close,

@@ -5,7 +5,14 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from limits import parse
-from pydantic import AfterValidator, AnyHttpUrl, BeforeValidator, Field
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BeforeValidator,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic_settings import NoDecode
 
 from libs.common.config import (
@@ -15,6 +22,8 @@ from libs.common.config import (
     HttpSettings,
     ObservabilitySettings,
 )
+from services.gateway.access.issuers.destinations import ForbiddenDestination, check_url
+from services.gateway.access.issuers.models import MOST_ISSUERS, TrustedIssuer
 from services.gateway.features.clients.models import Registration
 from services.gateway.features.users.models import Email, NewPassword
 
@@ -63,7 +72,29 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     notifications_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8083")
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
 
+    egress_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    trusted_issuers: Annotated[tuple[TrustedIssuer, ...], Field(max_length=MOST_ISSUERS)] = ()
+
+    @field_validator("trusted_issuers")
+    @classmethod
+    def _reachable_once(cls, found: tuple[TrustedIssuer, ...], info: ValidationInfo) -> tuple[TrustedIssuer, ...]:
+        twice = [name for name, count in Counter(one.issuer for one in found).items() if count > 1]
+        if twice:
+            raise ValueError(f"issuer {twice[0]} is there twice")
+        for one in found:
+            for url in (one.issuer, one.introspection_endpoint, *one.origins):
+                _check_reachable(url, info)
+        return found
+
     @property
     def issuer(self) -> str:
         """The `iss` of the gateway's tokens: its public URL without a trailing slash."""
         return str(self.public_url).rstrip("/") if self.public_url else f"http://{self.host}:{self.port}"
+
+
+def _check_reachable(url: str | None, info: ValidationInfo) -> None:
+    try:
+        if url is not None:
+            check_url(url, allowed=info.data.get("egress_allow", ()))
+    except ForbiddenDestination as error:
+        raise ValueError(str(error)) from None

@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import Counter
 
 from libs.common.database.engine import Database
+from libs.common.errors import Unauthenticated
 from libs.common.events import users
 from libs.common.events.envelope import Event
 from libs.common.identity import Actor, ActorType, Level
@@ -18,6 +19,7 @@ from services.gateway.access import store
 from services.gateway.access.addresses import Network
 from services.gateway.access.cache import ShortCache
 from services.gateway.access.limits import Limits, new_limits
+from services.gateway.access.outsiders import Outsiders
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import level_of, permissions_of
 from services.gateway.access.tokens import Claims, Tokens, invalid_token
@@ -49,13 +51,21 @@ class AccessControl:
     """Everything the guard needs, and what sign-in works with. One per process."""
 
     def __init__(
-        self, database: Database, *, tokens: Tokens, limits: Limits, passwords: Passwords, rules: Rules
+        self,
+        database: Database,
+        *,
+        tokens: Tokens,
+        limits: Limits,
+        passwords: Passwords,
+        rules: Rules,
+        outsiders: Outsiders | None = None,
     ) -> None:
         self.database = database
         self.tokens = tokens
         self.limits = limits
         self.passwords = passwords
         self.rules = rules
+        self.outsiders = outsiders
         self.cursors = CursorKey(rules.cursor_secret)
         self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=CACHE_SECONDS)
         self._clients: ShortCache[frozenset[str]] = ShortCache(ttl_seconds=CACHE_SECONDS)
@@ -65,7 +75,13 @@ class AccessControl:
 
         Raises `Unauthenticated` when it does not hold, and whatever the database raises when that cannot be known.
         """
-        claims = self.tokens.verify(token)
+        try:
+            claims = self.tokens.verify(token)
+        except Unauthenticated:
+            outsider = await self.outsiders.authenticate(token) if self.outsiders is not None else None
+            if outsider is None:
+                raise
+            return outsider
         if claims.sid is not None:
             return await self._admin(claims.sid)
         return await self._client(claims)
@@ -76,11 +92,15 @@ class AccessControl:
             self._admins.evict(session_id)
         if user_id is not None:
             self._admins.evict(where=lambda actor: actor.id == user_id)
+            if self.outsiders is not None:
+                self.outsiders.evict(user_id)
         if client_id is not None:
             self._clients.evict(client_id)
         if session_id is None and user_id is None and client_id is None:
             self._admins.evict()
             self._clients.evict()
+            if self.outsiders is not None:
+                self.outsiders.evict()
 
     def apply_event(self, event: Event) -> None:
         """Forget what an event of any gateway makes untrue. Ignores every other event."""
@@ -144,6 +164,7 @@ def new_access(
     login_rate_limit: str,
     rules: Rules,
     passwords: Passwords | None = None,
+    outsiders: Outsiders | None = None,
 ) -> AccessControl:
     """Access control with limits in memory; `issuer` is the `iss` of the tokens it signs with `signing_key`."""
     return AccessControl(
@@ -152,6 +173,7 @@ def new_access(
         limits=new_limits(caller=rate_limit, login=login_rate_limit),
         passwords=passwords or Passwords(),
         rules=rules,
+        outsiders=outsiders,
     )
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import func, select, update
 
 from libs.common.database.engine import Session
 from libs.common.delivery.senders import RegisteredClient
-from services.gateway.tables import clients, sessions, users
+from services.gateway.tables import clients, external_identities, sessions, users
 
 SEEN_EVERY = timedelta(minutes=1)
 
@@ -45,6 +45,25 @@ async def find_live_session(session: Session, session_id: str) -> LiveSession | 
     )
     row = found.one_or_none()
     return LiveSession(**row._mapping) if row is not None else None
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedAccount:
+    """The account of somebody whom another issuer vouches for."""
+
+    user_id: str
+    is_active: bool
+
+
+async def find_linked_account(session: Session, issuer: str, subject: str) -> LinkedAccount | None:
+    """The account of an identity; None when it has none."""
+    found = await session.execute(
+        select(users.c.id, users.c.is_active)
+        .join(external_identities, external_identities.c.user_id == users.c.id)
+        .where(external_identities.c.issuer == issuer, external_identities.c.subject == subject)
+    )
+    row = found.one_or_none()
+    return LinkedAccount(row.id, row.is_active) if row is not None else None
 
 
 async def touch_session(session: Session, session_id: str) -> None:

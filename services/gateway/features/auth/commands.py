@@ -7,6 +7,7 @@ from typing import Literal
 
 from libs.common.database import outbox
 from libs.common.database.engine import Session
+from libs.common.errors import Conflict
 from libs.common.events.users import SessionEnded, SessionRefreshed, SessionStarted, SignInFailed
 from libs.common.identity import Caller
 from libs.common.ids import new_id
@@ -51,9 +52,10 @@ async def record_failure(
 
 
 async def sign_out(session: Session, caller: Caller) -> bool:
-    """End the caller's own session; False when it had ended already, which leaves no event."""
+    """End the caller's own session; False when it had ended already, which leaves no event. Raises `Conflict`."""
     session_id = caller.actor.session_id
-    assert session_id is not None
+    if session_id is None:
+        raise Conflict("this token belongs to no session here; sign out at its issuer", code="no_session")
     return await _end(session, caller, session_id, reason="signed_out", action="sign_out")
 
 

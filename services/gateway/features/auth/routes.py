@@ -5,7 +5,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
 
-from libs.common.errors import Unauthenticated
+from libs.common.errors import NotFound, Unauthenticated
 from libs.common.identity import Caller
 from services.gateway.access.guard import GuardedRoute, any_admin, public
 from services.gateway.access.permissions import level_of
@@ -99,10 +99,14 @@ async def sign_out(request: Request, caller: MaySignOut) -> Response:
 
 @router.get("/me")
 async def view_self(request: Request, caller: MayViewSelf) -> AdminResponse:
-    """The administrator who asks, with role, level and permissions."""
+    """The administrator who asks, with role, level and permissions. Whoever comes with another issuer's token and
+    has no account here is 404 `no_account`."""
     access: AccessControl = request.app.state.access
     async with access.database.reading() as session:
-        return AdminResponse.of(await users_store.get(session, caller.actor.id))
+        user = await users_store.find(session, caller.actor.id)
+    if user is None:
+        raise NotFound(f"no account here; the token's issuer makes its bearer {caller.actor.role}", code="no_account")
+    return AdminResponse.of(user)
 
 
 async def _check(access: AccessControl, body: SignInRequest) -> Checked:

@@ -67,6 +67,9 @@ async def current_grantor(session: Session, caller: Caller, *, needs: str) -> Gr
     if actor.type is ActorType.ADMIN:
         user = await store.find(session, actor.id)
         held = permissions_of(user.role) if user is not None and user.is_active else frozenset()
+        if actor.issuer is not None:
+            # Their role is in their token; here they may have an account, and it may be switched off.
+            held = actor.permissions if user is None or user.is_active else frozenset()
     else:
         scopes = await access_store.find_client_scopes(session, actor.id)
         held = actor.permissions.intersection(scopes or ())

@@ -1,0 +1,38 @@
+"""A stand that publishes what a test wants, a real OpenID Provider, and calls to both."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from services.gateway.access.issuers.egress import Egress
+from tests.support.issuer_stand import IssuerStand, issuer_stand
+from tests.support.openid_provider import OpenIdProvider, running_provider
+
+
+@pytest.fixture
+async def stand() -> AsyncIterator[IssuerStand]:
+    """An issuer that may lie."""
+    async with issuer_stand() as one:
+        yield one
+
+
+@pytest.fixture
+async def egress() -> AsyncIterator[Egress]:
+    """Calls to issuers, with little patience."""
+    one = Egress(seconds=1.0)
+    yield one
+    await one.close()
+
+
+@pytest.fixture(scope="session")
+async def shared_provider() -> AsyncIterator[OpenIdProvider]:
+    """One process of a real OpenID Provider for many tests."""
+    async with running_provider() as provider:
+        yield provider
+
+
+@pytest.fixture
+async def provider(shared_provider: OpenIdProvider) -> OpenIdProvider:
+    """The shared provider with its client's role as usual."""
+    await shared_provider.configure(clientRoles=["reeve-admins"], accounts={}, client={}, claimsInIdToken=False)
+    return shared_provider
