@@ -23,6 +23,9 @@ from libs.common.web.service import Service
 from services.gateway.access.guard import install
 from services.gateway.access.issuers.directory import TrustedIssuers
 from services.gateway.access.issuers.egress import Egress
+from services.gateway.access.issuers.issuer import Issuer
+from services.gateway.access.issuers.models import origin_of
+from services.gateway.access.issuers.relying_party import Registration, RelyingParty
 from services.gateway.access.limits import new_limits
 from services.gateway.access.outsiders import Outsiders
 from services.gateway.access.passwords import Passwords
@@ -40,6 +43,8 @@ from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
+from services.gateway.features.oidc.commands import SignInElsewhere
+from services.gateway.features.oidc.routes import router as oidc_router
 from services.gateway.features.operations.commands import Operations
 from services.gateway.features.operations.handlers import complete_operations
 from services.gateway.features.operations.routes import router as operations_router
@@ -65,6 +70,7 @@ NAME = "gateway"
 VERSION = "0.1.0"
 OPENAPI_URL = "/api/v1/openapi.json"
 DOCS_URL = "/api/v1/docs"
+OIDC_CALLBACK = "/api/v1/admin/auth/oidc/callback"
 
 
 async def start(config: Config) -> Service:
@@ -104,6 +110,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         ),
         outsiders=Outsiders(database, issuers) if config.trusted_issuers else None,
     )
+    oidc = _sign_in_elsewhere(config, egress, access)
     journal = Journal(GroupCommit(database, write_units, begins=False))
     client = CommandClient(transport)
     senders = Senders(database)
@@ -132,6 +139,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.upstream = Upstream(carrier, AssertionMinter(assertion_key))
     state.operations = Operations(journal, client)
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
+    state.oidc = oidc
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
     state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
     app.include_router(_routes())
@@ -158,18 +166,34 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
             metrics_ticker(hub, database), issuers.run,
+            *([oidc.party.issuer.run] if oidc is not None else []),
         ),
         database=database,
         close=close,
     )  # fmt: skip
 
 
+def _sign_in_elsewhere(config: Config, egress: Egress, access: AccessControl) -> SignInElsewhere | None:
+    if config.oidc_issuer is None or config.oidc_client_id is None:
+        return None
+    origins = frozenset(origin_of(url) for url in (config.oidc_issuer, *config.oidc_origins))
+    registration = Registration(
+        client_id=config.oidc_client_id,
+        client_secret=config.oidc_client_secret,
+        redirect_uri=f"{config.issuer}{OIDC_CALLBACK}",
+    )
+    party = RelyingParty(Issuer(config.oidc_issuer, origins=origins, egress=egress), egress, registration)
+    return SignInElsewhere(
+        party, access.rules.cursor_secret, role_claim=config.oidc_role_claim, role_map=config.oidc_role_map or {}
+    )
+
+
 def _routes() -> APIRouter:
     api = APIRouter(prefix="/api/v1")
     admin = APIRouter(prefix="/admin")
     for router in (
-        settings_router, audit_router, notifications_router, operations_router, auth_router, users_router, clients_router,
-        roles_router, system_router, catalog_router, stream_router,
+        settings_router, audit_router, notifications_router, operations_router, auth_router, oidc_router,
+        users_router, clients_router, roles_router, system_router, catalog_router, stream_router,
     ):  # fmt: skip
         admin.include_router(router)
     for router in (admin, events_router, public_settings_router, oauth_router):

@@ -10,6 +10,7 @@ from pydantic import (
     AnyHttpUrl,
     BeforeValidator,
     Field,
+    SecretStr,
     ValidationInfo,
     field_validator,
 )
@@ -23,7 +24,7 @@ from libs.common.config import (
     ObservabilitySettings,
 )
 from services.gateway.access.issuers.destinations import ForbiddenDestination, check_url
-from services.gateway.access.issuers.models import MOST_ISSUERS, TrustedIssuer
+from services.gateway.access.issuers.models import MOST_ISSUERS, IssuerUrl, Origins, RoleMap, TrustedIssuer
 from services.gateway.features.clients.models import Registration
 from services.gateway.features.users.models import Email, NewPassword
 
@@ -54,6 +55,10 @@ def _distinct(value: tuple[Registration, ...]) -> tuple[Registration, ...]:
     return value
 
 
+def _separated(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
@@ -74,6 +79,12 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
 
     egress_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
     trusted_issuers: Annotated[tuple[TrustedIssuer, ...], Field(max_length=MOST_ISSUERS)] = ()
+    oidc_issuer: IssuerUrl | None = None
+    oidc_client_id: Annotated[str | None, Field(min_length=1, max_length=256, validate_default=True)] = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_role_claim: Annotated[str, Field(min_length=1, max_length=255)] = "roles"
+    oidc_role_map: RoleMap | None = None
+    oidc_origins: Annotated[Origins, NoDecode, BeforeValidator(_separated)] = ()
 
     @field_validator("trusted_issuers")
     @classmethod
@@ -84,6 +95,26 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
         for one in found:
             for url in (one.issuer, one.introspection_endpoint, *one.origins):
                 _check_reachable(url, info)
+        return found
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _reachable(cls, found: str | None, info: ValidationInfo) -> str | None:
+        _check_reachable(found, info)
+        return found
+
+    @field_validator("oidc_origins")
+    @classmethod
+    def _all_reachable(cls, found: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for url in found:
+            _check_reachable(url, info)
+        return found
+
+    @field_validator("oidc_client_id")
+    @classmethod
+    def _there_with_its_issuer(cls, found: str | None, info: ValidationInfo) -> str | None:
+        if found is None and info.data.get("oidc_issuer") is not None:
+            raise ValueError("must be set where REEVE_OIDC_ISSUER is")
         return found
 
     @property

@@ -70,6 +70,8 @@ class SessionStarted(MessageData):
 
     session_id: str
     user_id: str
+    issuer: str | None = None
+    """Who vouched for them, when it was not Reeve itself."""
 
 
 class SessionRefreshed(MessageData):
@@ -96,7 +98,7 @@ class SessionEnded(MessageData):
 
     session_id: str
     user_id: str
-    reason: Literal["signed_out", "refresh_token_reused", "revoked"]
+    reason: Literal["signed_out", "refresh_token_reused", "revoked", "ended_by_issuer"]
     action: Literal["sign_out", "end_session"]
 
 
@@ -113,7 +115,11 @@ class SignInFailed(MessageData):
     }
 
     tried_email: str
-    reason: Literal["unknown_user", "wrong_password", "inactive", "awaits_activation"]
+    reason: Literal[
+        "unknown_user", "wrong_password", "inactive", "awaits_activation",
+        "invalid_state", "provider_refused", "invalid_id_token", "no_role", "account_exists",
+    ]  # fmt: skip
+    issuer: str | None = None
     outcome: Literal["failure"] = "failure"
 
 

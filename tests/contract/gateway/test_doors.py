@@ -9,6 +9,8 @@ from tests.support.house import ADMIN, House
 
 PUBLIC = {
     ("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token"),
+    ("get", f"{ADMIN}/auth/oidc/login"), ("get", f"{ADMIN}/auth/oidc/callback"),
+    ("post", f"{ADMIN}/auth/oidc/backchannel-logout"),
     ("get", "/api/v1/asyncapi.json"), ("get", "/api/v1/settings/public"),
 }  # fmt: skip
 

@@ -44,7 +44,7 @@ function build() {
     }],
     jwks: { keys: state.keys },
     scopes: ['openid', 'offline_access', 'email', 'profile', 'api'],
-    claims: { openid: ['sub', 'sid', 'roles'], email: ['email', 'email_verified'], profile: ['name'] },
+    claims: { openid: ['sub', 'sid'], email: ['email', 'email_verified'], profile: ['name', 'roles'] },
     conformIdTokenClaims: !state.claimsInIdToken,
     pkce: { required: () => true },
     features: {
@@ -53,9 +53,13 @@ function build() {
     },
     extraTokenClaims: (ctx, token) => ({ roles: token.accountId ? state.accounts[token.accountId]?.roles : state.clientRoles }),
     findAccount: account,
+    // Its own guard against calls to this machine would keep it from telling the gateway under test.
+    fetch: (url, { dispatcher, ...options }) => fetch(url, options),
     cookies: { keys: ['of the tests'] },
   });
-  made.on('server_error', (ctx, error) => console.error(error));
+  for (const event of ['server_error', 'backchannel.error', 'backchannel.success', 'end_session.error']) {
+    made.on(event, (ctx, ...told) => console.error(event, ...told.filter((one) => one instanceof Error || typeof one === 'string')));
+  }
   return made;
 }
 

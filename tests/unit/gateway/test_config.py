@@ -53,6 +53,27 @@ def test_an_issuer_without_tls_is_taken_only_where_calls_are_allowed(monkeypatch
     assert load(monkeypatch, TRUSTED_ISSUERS=inside, EGRESS_ALLOW="10.1.0.0/16").trusted_issuers
 
 
+def test_signing_in_elsewhere_is_configured_by_issuer_and_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load(
+        monkeypatch,
+        OIDC_ISSUER="https://idp.example",
+        OIDC_CLIENT_ID="reeve",
+        OIDC_ROLE_MAP='{"staff": "viewer"}',
+        OIDC_ORIGINS="https://keys.example, https://api.example",
+    )
+    assert (config.oidc_issuer, config.oidc_client_id, config.oidc_role_claim) == (
+        "https://idp.example", "reeve", "roles",
+    )  # fmt: skip
+    assert (config.oidc_role_map, config.oidc_origins) == (
+        {"staff": "viewer"}, ("https://keys.example", "https://api.example"),
+    )  # fmt: skip
+
+
+def test_an_issuer_to_sign_in_at_needs_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"^REEVE_OIDC_CLIENT_ID: .*REEVE_OIDC_ISSUER"):
+        load(monkeypatch, OIDC_ISSUER="https://idp.example")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -75,6 +96,11 @@ def test_an_issuer_without_tls_is_taken_only_where_calls_are_allowed(monkeypatch
         ("TRUSTED_ISSUERS", issuer(origins=["http://keys.example"])),
         ("TRUSTED_ISSUERS", issuer(surprise="canary")),
         ("TRUSTED_ISSUERS", json.dumps([*json.loads(issuer()), *json.loads(issuer())])),
+        ("OIDC_ISSUER", "http://idp.example"),
+        ("OIDC_ROLE_MAP", '{"staff": "owner"}'),
+        ("OIDC_ROLE_MAP", "{not json"),
+        ("OIDC_ORIGINS", "https://keys.example/path"),
+        ("OIDC_ORIGINS", "http://keys.example"),
         ("EGRESS_ALLOW", "inside"),
         ("CLIENTS", "{not json"),
         ("CLIENTS", "{}"),

@@ -107,7 +107,12 @@ class Identity:
     @property
     def id(self) -> str:
         """A UUID that is always the same for this identity (RFC 9562, 5.5), for as long as it has no account."""
-        return str(uuid5(NAMESPACE_URL, self.name))
+        return external_id(self.issuer, self.subject)
+
+
+def external_id(issuer: str, subject: str) -> str:
+    """The UUID of an identity, made of nothing but both."""
+    return str(uuid5(NAMESPACE_URL, f"{issuer}#{subject}"))
 
 
 def mapped_role(claims: Mapping[str, Any], claim: str, roles: Mapping[str, Role]) -> Role | None:

@@ -20,9 +20,15 @@ from services.gateway.features.users.models import User, masked_email
 
 
 async def start_session(
-    session: Session, caller: Caller, user: User, *, seconds: int, new_password_hash: str | None
+    session: Session,
+    caller: Caller,
+    user: User,
+    *,
+    seconds: int,
+    new_password_hash: str | None,
+    issuer: str | None = None,
 ) -> StartedSession | None:
-    """Sign a user in; None when their account was switched off meanwhile."""
+    """Sign a user in, by the word of `issuer` if not by password; None when their account was switched off meanwhile."""
     stored = await store.append_session(
         session,
         new_id(),
@@ -37,16 +43,22 @@ async def start_session(
     await store.purge_refresh_tokens(session)
     started = await _with_refresh_token(session, stored)
     signed_in = _as(caller, user, session_id=stored.id)
-    data = SessionStarted(session_id=stored.id, user_id=user.id)
+    data = SessionStarted(session_id=stored.id, user_id=user.id, issuer=issuer)
     await outbox.emit(session, event_of(signed_in, data, subject=f"session/{stored.id}"))
     return started
 
 
 async def record_failure(
-    session: Session, caller: Caller, *, email: str, user_id: str | None, reason: FailureReason
+    session: Session,
+    caller: Caller,
+    *,
+    email: str,
+    user_id: str | None,
+    reason: FailureReason,
+    issuer: str | None = None,
 ) -> None:
-    """Leave the event of a refused sign-in."""
-    data = SignInFailed(tried_email=masked_email(email), reason=reason)
+    """Leave the event of a refused sign-in, at `issuer` if not by password."""
+    data = SignInFailed(tried_email=masked_email(email), reason=reason, issuer=issuer)
     subject = f"user/{user_id}" if user_id is not None else None
     await outbox.emit(session, event_of(caller, data, subject=subject, severity="warning"))
 

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-FailureReason = Literal["unknown_user", "wrong_password", "inactive", "awaits_activation"]
+FailureReason = Literal[
+    "unknown_user", "wrong_password", "inactive", "awaits_activation",
+    "invalid_state", "provider_refused", "invalid_id_token", "no_role", "account_exists",
+]  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

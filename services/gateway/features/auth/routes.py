@@ -61,7 +61,7 @@ async def sign_in(request: Request, caller: MaySignIn, body: SignInRequest) -> T
     request.state.recorded = True
     if started is None or checked.user is None:
         raise Unauthenticated("e-mail address or password is wrong", code="invalid_credentials")
-    return _tokens(access, started, checked.user)
+    return tokens_response(access, started, checked.user)
 
 
 @router.post("/refresh")
@@ -74,7 +74,7 @@ async def refresh_session(request: Request, caller: MayRefresh, body: RefreshReq
     match refreshed:
         case StartedSession() if user is not None:
             request.state.recorded = True
-            return _tokens(access, refreshed, user)
+            return tokens_response(access, refreshed, user)
         case ReusedToken():
             access.evict(session_id=refreshed.session_id)
             raise Unauthenticated(
@@ -121,7 +121,8 @@ async def _check(access: AccessControl, body: SignInRequest) -> Checked:
     return Checked(user, failure, await access.passwords.hash(password) if outdated else None)
 
 
-def _tokens(access: AccessControl, started: StartedSession, user: User) -> TokensResponse:
+def tokens_response(access: AccessControl, started: StartedSession, user: User) -> TokensResponse:
+    """The answer to a sign-in, however it was made."""
     token = access.tokens.for_session(
         user_id=user.id,
         session_id=started.id,

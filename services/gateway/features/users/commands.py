@@ -28,7 +28,7 @@ async def create_user(session: Session, caller: Caller, new: NewUser) -> User:
     user = await store.append(session, new_id(), new, created_by=caller.actor.id)
     if user is None:
         raise Conflict("there is an account with this e-mail address", code="user_exists")
-    await outbox.emit(session, event_of(caller, _created(user), subject=f"user/{user.id}"))
+    await outbox.emit(session, event_of(caller, created(user), subject=f"user/{user.id}"))
     return user
 
 
@@ -96,12 +96,13 @@ async def ensure_first_admin(
         user = await store.append(session, new_id(), new, created_by=None)
         if user is None:
             raise Conflict(f"{email} has an account that is no super_admin; set REEVE_ADMIN_EMAIL to another address")
-        created = new_event(_created(user), subject=f"user/{user.id}", actor_type=ActorType.SYSTEM)
-        await outbox.emit(session, created)
+        event = new_event(created(user), subject=f"user/{user.id}", actor_type=ActorType.SYSTEM)
+        await outbox.emit(session, event)
     return chosen if password is None else None
 
 
-def _created(user: User) -> UserCreated:
+def created(user: User) -> UserCreated:
+    """What is told of a new account."""
     return UserCreated(
         user_id=user.id,
         role=user.role,

@@ -47,7 +47,7 @@ def upgrade() -> None:
         op.execute(text(statement))
     role = ddl.role()
     op.execute(text(f"GRANT SELECT, INSERT ON external_identities, external_sessions TO {role}"))
-    op.execute(text(f"GRANT SELECT, INSERT, DELETE ON spent_tokens TO {role}"))
+    op.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON spent_tokens TO {role}"))
 
 
 def downgrade() -> None:

@@ -13,10 +13,10 @@ RELEASED = {
     "reeve.user.created.v1": {"user_id", "role", "is_active", "awaits_activation", "changes"},
     "reeve.user.role_changed.v1": {"user_id", "role", "changes"},
     "reeve.user.status_changed.v1": {"user_id", "is_active", "reason", "changes"},
-    "reeve.session.started.v1": {"session_id", "user_id"},
+    "reeve.session.started.v1": {"session_id", "user_id", "issuer"},
     "reeve.session.refreshed.v1": {"session_id", "user_id"},
     "reeve.session.ended.v1": {"session_id", "user_id", "reason", "action"},
-    "reeve.sign_in.failed.v1": {"tried_email", "reason", "outcome"},
+    "reeve.sign_in.failed.v1": {"tried_email", "reason", "issuer", "outcome"},
     "reeve.client.registered.v1": {"client_id", "name", "source", "event_types", "scopes"},
     "reeve.client.deleted.v1": {"client_id", "source"},
 }

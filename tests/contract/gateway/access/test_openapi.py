@@ -8,16 +8,24 @@ from libs.common.web.app import create_app
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.oauth.routes import router as oauth_router
+from services.gateway.features.oidc.routes import router as oidc_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.users.routes import router as users_router
 
 ADMIN = "/api/v1/admin"
-PUBLIC = {("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token")}
+PUBLIC = {
+    ("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token"),
+    ("get", f"{ADMIN}/auth/oidc/login"), ("get", f"{ADMIN}/auth/oidc/callback"),
+    ("post", f"{ADMIN}/auth/oidc/backchannel-logout"),
+}  # fmt: skip
 PATHS = {
     f"{ADMIN}/auth/login": {"post"},
     f"{ADMIN}/auth/refresh": {"post"},
     f"{ADMIN}/auth/logout": {"post"},
     f"{ADMIN}/auth/me": {"get"},
+    f"{ADMIN}/auth/oidc/login": {"get"},
+    f"{ADMIN}/auth/oidc/callback": {"get"},
+    f"{ADMIN}/auth/oidc/backchannel-logout": {"post"},
     f"{ADMIN}/users": {"get", "post"},
     f"{ADMIN}/users/{{user_id}}": {"get"},
     f"{ADMIN}/users/{{user_id}}/role": {"put"},
@@ -32,7 +40,7 @@ PATHS = {
 @pytest.fixture(scope="module")
 def description() -> dict[str, Any]:
     app = create_app(service="gateway", title="Reeve", version="0", checks={}, openapi_url="/openapi.json")
-    for router in (auth_router, users_router, clients_router, roles_router):
+    for router in (auth_router, oidc_router, users_router, clients_router, roles_router):
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
     return app.openapi()

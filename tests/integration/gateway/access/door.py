@@ -24,6 +24,7 @@ from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape
 from services.gateway.features.oauth.routes import router as oauth_router
+from services.gateway.features.oidc.routes import router as oidc_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.users.commands import ensure_first_admin
 from services.gateway.features.users.routes import router as users_router
@@ -183,9 +184,10 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
     app = create_app(
         service="gateway", title="Reeve", version="0", checks={}, public=True, error_shapes={ERROR_PREFIX: oauth_shape}
     )
-    for router in (auth_router, users_router, clients_router, roles_router, samples):
+    for router in (auth_router, oidc_router, users_router, clients_router, roles_router, samples):
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
+    app.state.oidc = None
     guard.install(app, access)
     watch = Watch(app)
     transport = httpx.ASGITransport(app=watch, client=("203.0.113.7", 4321))

@@ -1,7 +1,6 @@
 """Tokens of another issuer at the door: accepted wherever the gateway's own are, and as somebody in particular."""
 
 import time
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -15,26 +14,17 @@ from services.gateway.access.outsiders import Outsiders
 from services.gateway.access.permissions import Role
 from tests.integration.gateway.access.door import Door
 from tests.support.foreign_tokens import AUDIENCE, claims, token
-from tests.support.issuer_stand import IssuerStand, issuer_stand
+from tests.support.issuer_stand import IssuerStand
 
 ROLES = {"owners": Role.SUPER_ADMIN, "reeve-admins": Role.ADMIN, "watchers": Role.VIEWER}
 
 
 @pytest.fixture
-async def stand() -> AsyncIterator[IssuerStand]:
-    """An issuer with one key."""
-    async with issuer_stand() as one:
-        yield one
-
-
-@pytest.fixture
-async def open_to_others(door: Door, stand: IssuerStand) -> AsyncIterator[Door]:
+def open_to_others(door: Door, stand: IssuerStand, egress: Egress) -> Door:
     """The door, trusting the stand."""
-    egress = Egress(seconds=1.0)
     trusted = TrustedIssuer(issuer=stand.url, audience=AUDIENCE, role_map=ROLES)
     door.access.outsiders = Outsiders(door.database, TrustedIssuers([trusted], egress))
-    yield door
-    await egress.close()
+    return door
 
 
 def token_of(stand: IssuerStand, *roles: str, **changes: Any) -> str:
