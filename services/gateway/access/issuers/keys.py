@@ -19,6 +19,7 @@ LEAST_RSA_BITS, MOST_RSA_BITS = 2048, 8192
 RSA_EXPONENT = 65537
 
 _BASE64URL = re.compile(r"[A-Za-z0-9_-]{1,4096}")
+_PUBLIC = frozenset({"crv", "e", "kty", "n", "x", "y"})
 _PRIVATE = frozenset({"d", "dp", "dq", "k", "oth", "p", "q", "qi"})
 _ALGORITHMS: Mapping[tuple[str, str], frozenset[str]] = {
     ("RSA", ""): frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
@@ -83,7 +84,10 @@ def _usable(jwk: dict[str, Any]) -> VerifyingKey | None:
     kid, kty, crv = jwk.get("kid"), jwk.get("kty"), jwk.get("crv", "")
     if not isinstance(kid, str) or not KEY_ID.fullmatch(kid) or jwk.get("use", "sig") != "sig":
         return None
-    if "verify" not in jwk.get("key_ops", ("verify",)) or not isinstance(kty, str) or not isinstance(crv, str):
+    key_ops = jwk.get("key_ops", ["verify"])
+    if not isinstance(key_ops, list) or "verify" not in key_ops:
+        return None
+    if not isinstance(kty, str) or not isinstance(crv, str):
         return None
     algorithms = _ALGORITHMS.get((kty, crv), frozenset())
     if "alg" in jwk:
@@ -91,7 +95,7 @@ def _usable(jwk: dict[str, Any]) -> VerifyingKey | None:
     if not algorithms or (kty == "RSA" and not _is_strong(jwk)):
         return None
     try:
-        key = _KINDS[kty].import_key({name: value for name, value in jwk.items() if name not in ("use", "key_ops")})
+        key = _KINDS[kty].import_key({name: value for name, value in jwk.items() if name in _PUBLIC})
     except (JoseError, ValueError, TypeError):
         return None
     return VerifyingKey(kid, key, algorithms, key.thumbprint())
