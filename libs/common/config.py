@@ -25,7 +25,7 @@ _PLAIN_RULES = {
     "too_long": "must be at most {max_length} long",
 }
 """Rules that say it shorter than pydantic does."""
-_UNSPEAKABLE = ("password", "secret", "key", "token", "url", "client", "credential")
+_UNSPEAKABLE = ("password", "secret", "key", "token", "url", "client", "credential", "issuers")
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 

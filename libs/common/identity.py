@@ -52,6 +52,8 @@ class Actor:
     """When the first of the permissions ends that are held for a time, in seconds since 1970; None without any."""
     permission_epoch: int = 0
     """Larger after each change of what the actor may do."""
+    issuer: str | None = None
+    """Who vouches for them, when that is not Reeve itself."""
 
     def may(self, permission: str) -> bool:
         """Whether `<resource>:<verb>` is held, directly or through `*` or `<resource>:*`."""

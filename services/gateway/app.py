@@ -25,8 +25,14 @@ from libs.common.start import open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.service import Service
 from services.gateway.access.guard import install
+from services.gateway.access.issuers.directory import TrustedIssuers
+from services.gateway.access.issuers.egress import Egress
+from services.gateway.access.issuers.issuer import Issuer
+from services.gateway.access.issuers.models import origin_of
+from services.gateway.access.issuers.relying_party import Registration, RelyingParty
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.limits import new_limits
+from services.gateway.access.outsiders import Outsiders
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl, Rules
@@ -53,6 +59,8 @@ from services.gateway.features.log.routes import LOG_PREFIX, log_router, text_sh
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape, well_known_router
 from services.gateway.features.oauth.routes import router as oauth_router
+from services.gateway.features.oidc.commands import SignInElsewhere
+from services.gateway.features.oidc.routes import router as oidc_router
 from services.gateway.features.operations.commands import Operations
 from services.gateway.features.operations.handlers import complete_operations
 from services.gateway.features.operations.routes import router as operations_router
@@ -87,6 +95,7 @@ OPENAPI_URL = "/api/v1/openapi.json"
 DOCS_URL = "/api/v1/docs"
 FACTOR_ISSUER = "Reeve"
 """What an authenticator application shows beside the account."""
+OIDC_CALLBACK = "/api/v1/admin/auth/oidc/callback"
 OBSERVING = "PERMISSIONS ARE NOT ENFORCED: what an administrator lacks is recorded and let through"
 
 log = logs.get("gateway")
@@ -134,6 +143,8 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         # An error and no warning: it is to be seen at every level of logging, and a person must act.
         log.error(OBSERVING, variable="REEVE_ENFORCEMENT")
     assertion_key = load_or_create_ed25519(config.keys / "gateway.key")
+    egress = Egress(config.egress_allow)
+    issuers = TrustedIssuers(config.trusted_issuers, egress)
     access = AccessControl(
         database,
         tokens=Tokens(load_or_create_ed25519(config.keys / TOKENS_KEY), issuer=config.issuer),
@@ -145,7 +156,9 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
             observes=config.enforcement == "observe",
             trusted_proxies=config.trusted_proxies,
         ),
+        outsiders=Outsiders(database, issuers) if config.trusted_issuers else None,
     )
+    oidc = _sign_in_elsewhere(config, egress, access)
     journal = Journal(GroupCommit(database, write_units, begins=False))
     client = CommandClient(transport)
     senders = Senders(database)
@@ -178,6 +191,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.operations = Operations(journal, client)
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
     state.signing_keys = keys
+    state.oidc = oidc
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
     state.download_links = DownloadLinks(access.rules.cursor_secret)
     state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
@@ -196,6 +210,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
 
     async def close() -> None:
         await carrier.close()
+        await egress.close()
         access.close()
         await transport.close()
 
@@ -205,7 +220,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
             keys.run, session_sweep(database, access.rules.lifetimes), partial(note_ended_forever, database),
-            metrics_ticker(hub, database),
+            metrics_ticker(hub, database), issuers.run, *([oidc.party.issuer.run] if oidc is not None else []),
         ),
         database=database,
         close=close,
@@ -231,13 +246,28 @@ def _locker(config: Config) -> Locker:
     return Locker(load_or_create_secret(config.keys / "gateway.signing"))
 
 
+def _sign_in_elsewhere(config: Config, egress: Egress, access: AccessControl) -> SignInElsewhere | None:
+    if config.oidc_issuer is None or config.oidc_client_id is None:
+        return None
+    origins = frozenset(origin_of(url) for url in (config.oidc_issuer, *config.oidc_origins))
+    registration = Registration(
+        client_id=config.oidc_client_id,
+        client_secret=config.oidc_client_secret,
+        redirect_uri=f"{config.issuer}{OIDC_CALLBACK}",
+    )
+    party = RelyingParty(Issuer(config.oidc_issuer, origins=origins, egress=egress), egress, registration)
+    return SignInElsewhere(
+        party, access.rules.cursor_secret, role_claim=config.oidc_role_claim, role_map=config.oidc_role_map or {}
+    )
+
+
 def _routes(config: Config) -> APIRouter:
     api = APIRouter(prefix="/api/v1")
     admin = APIRouter(prefix="/admin")
     for router in (
-        settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, users_router,
-        user_bulk_router, lifecycle_router, clients_router, sessions_router, roles_router, access_router, security_router,
-        system_router, catalog_router, stream_router, exports_router, saved_searches_router,
+        settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, oidc_router,
+        users_router, user_bulk_router, lifecycle_router, clients_router, sessions_router, roles_router, access_router,
+        security_router, system_router, catalog_router, stream_router, exports_router, saved_searches_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

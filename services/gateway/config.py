@@ -14,6 +14,8 @@ from pydantic import (
     SecretStr,
     TypeAdapter,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 from pydantic_settings import NoDecode
 
@@ -24,6 +26,8 @@ from libs.common.config import (
     HttpSettings,
     ObservabilitySettings,
 )
+from services.gateway.access.issuers.destinations import ForbiddenDestination, check_url
+from services.gateway.access.issuers.models import MOST_ISSUERS, IssuerUrl, Origins, RoleMap, TrustedIssuer
 from services.gateway.features.clients.models import Registration
 from services.gateway.features.users.models import Email, NewPassword
 
@@ -63,6 +67,10 @@ def _distinct(value: tuple[Registration, ...]) -> tuple[Registration, ...]:
     return value
 
 
+def _separated(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
@@ -85,7 +93,55 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     audit_log_public: bool = False
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
 
+    egress_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    trusted_issuers: Annotated[tuple[TrustedIssuer, ...], Field(max_length=MOST_ISSUERS)] = ()
+    oidc_issuer: IssuerUrl | None = None
+    oidc_client_id: Annotated[str | None, Field(min_length=1, max_length=256, validate_default=True)] = None
+    oidc_client_secret: SecretStr | None = None
+    oidc_role_claim: Annotated[str, Field(min_length=1, max_length=255)] = "roles"
+    oidc_role_map: RoleMap | None = None
+    oidc_origins: Annotated[Origins, NoDecode, BeforeValidator(_separated)] = ()
+
+    @field_validator("trusted_issuers")
+    @classmethod
+    def _reachable_once(cls, found: tuple[TrustedIssuer, ...], info: ValidationInfo) -> tuple[TrustedIssuer, ...]:
+        twice = [name for name, count in Counter(one.issuer for one in found).items() if count > 1]
+        if twice:
+            raise ValueError(f"issuer {twice[0]} is there twice")
+        for one in found:
+            for url in (one.issuer, one.introspection_endpoint, *one.origins):
+                _check_reachable(url, info)
+        return found
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _reachable(cls, found: str | None, info: ValidationInfo) -> str | None:
+        _check_reachable(found, info)
+        return found
+
+    @field_validator("oidc_origins")
+    @classmethod
+    def _all_reachable(cls, found: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
+        for url in found:
+            _check_reachable(url, info)
+        return found
+
+    @field_validator("oidc_client_id")
+    @classmethod
+    def _there_with_its_issuer(cls, found: str | None, info: ValidationInfo) -> str | None:
+        if found is None and info.data.get("oidc_issuer") is not None:
+            raise ValueError("must be set where REEVE_OIDC_ISSUER is")
+        return found
+
     @property
     def issuer(self) -> str:
         """The `iss` of the gateway's tokens: its public URL without a trailing slash."""
         return str(self.public_url).rstrip("/") if self.public_url else f"http://{self.host}:{self.port}"
+
+
+def _check_reachable(url: str | None, info: ValidationInfo) -> None:
+    try:
+        if url is not None:
+            check_url(url, allowed=info.data.get("egress_allow", ()))
+    except ForbiddenDestination as error:
+        raise ValueError(str(error)) from None

@@ -53,6 +53,25 @@ refresh_tokens = Table(
     _moment("created_at"), _moment("expires_at"), _moment("used_at"),
 )  # fmt: skip
 
+external_identities = Table(
+    "external_identities", metadata,
+    Column("issuer", Text, primary_key=True), Column("subject", Text, primary_key=True),
+    Column("user_id", Uuid(as_uuid=False)),
+    _moment("linked_at"),
+)  # fmt: skip
+
+external_sessions = Table(
+    "external_sessions", metadata,
+    _id("session_id"),
+    Column("issuer", Text), Column("subject", Text), Column("sid", Text),
+)  # fmt: skip
+
+spent_tokens = Table(
+    "spent_tokens", metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    _moment("expires_at"),
+)  # fmt: skip
+
 clients = Table(
     "clients", metadata,
     _id(),

@@ -24,11 +24,19 @@ CONNECTIONS = {"REEVE_DATABASE_CONNECTIONS": "5"}
 
 @asynccontextmanager
 async def running_services(
-    folder: Path, *, databases: PlatformDatabases, amqp_url: str, launcher: Launcher, gateways: int = 1
+    folder: Path,
+    *,
+    databases: PlatformDatabases,
+    amqp_url: str,
+    launcher: Launcher,
+    gateways: int = 1,
+    extra: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Platform]:
     """`four_services` on a fresh database, running; leaves nothing behind in Postgres and RabbitMQ."""
     database = await databases.make(*SERVICES)
-    made = four_services(folder, database=database, amqp_url=amqp_url, launcher=launcher, gateways=gateways)
+    made = four_services(
+        folder, database=database, amqp_url=amqp_url, launcher=launcher, gateways=gateways, extra=extra
+    )
     try:
         await made.start()
         yield made

@@ -157,6 +157,8 @@ class SessionStarted(MessageData):
 
     session_id: str
     user_id: str
+    issuer: str | None = None
+    """Who vouched for them, when it was not Reeve itself."""
 
 
 class DeviceFirstSeen(MessageData):
@@ -214,7 +216,10 @@ class SessionEnded(MessageData):
 
     session_id: str
     user_id: str
-    reason: Literal["signed_out", "refresh_token_reused", "revoked", "password_changed", "displaced", "idle", "expired"]
+    reason: Literal[
+        "signed_out", "refresh_token_reused", "revoked", "password_changed", "displaced", "idle", "expired",
+        "ended_by_issuer",
+    ]  # fmt: skip
     action: Literal["sign_out", "end_session"]
 
 
@@ -231,7 +236,11 @@ class SignInFailed(MessageData):
     }
 
     tried_email: str
-    reason: Literal["unknown_user", "wrong_password", "inactive", "awaits_activation", "wrong_code"]
+    reason: Literal[
+        "unknown_user", "wrong_password", "inactive", "awaits_activation", "wrong_code",
+        "invalid_state", "provider_refused", "invalid_id_token", "no_role", "account_exists",
+    ]  # fmt: skip
+    issuer: str | None = None
     outcome: Literal["failure"] = "failure"
 
 

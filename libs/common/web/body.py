@@ -29,6 +29,8 @@ MOST_DEPTH = 32
 MOST_KEYS = 10_000
 MOST_DIGITS = 20
 MOST_FORM_FIELDS = 100
+OTHERS = "*"
+"""Among the names that a route knows: others are passed over, as OAuth demands of answers (RFC 6749, 4.1.2)."""
 _MOST_INTEGER = 2**63 - 1
 _MANY_DIGITS = re.compile(rb"[0-9]{19}")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -218,6 +220,8 @@ def query_names(route: Any) -> dict[str, bool]:
     }
     for parser in queries_of(route.dependant):
         known.update(parser.names)
+        if parser.takes_others:
+            known[OTHERS] = False
     if "DELETE" in route.methods:
         known.setdefault("confirm", False)
     return known
@@ -244,9 +248,9 @@ def check_query(request: Request, known: dict[str, bool]) -> None:
     errors = []
     seen: set[str] = set()
     for name, _ in given:
-        if name not in known:
+        if name not in known and OTHERS not in known:
             errors.append({"type": "extra_forbidden", "loc": ("query", name), "msg": "Unknown query parameter"})
-        elif name in seen and not known[name]:
+        elif name in seen and not known.get(name):
             errors.append({"type": "repeated", "loc": ("query", name), "msg": "Given more than once"})
         seen.add(name)
     if errors:

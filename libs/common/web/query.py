@@ -26,6 +26,8 @@ class QueryOf(Generic[ModelT]):
             name: field_annotation_is_sequence(field.annotation) for name, field in model.model_fields.items()
         }
         self._nothing_asked = model()
+        self.takes_others = model.model_config.get("extra") == "ignore"
+        """Whether parameters that the model does not have are passed over instead of refused."""
 
     async def __call__(self, request: Request) -> ModelT:
         """The model of this request's query. Raises 422 `validation_error`."""

@@ -14,7 +14,7 @@ from services.gateway.access import store
 from services.gateway.access.events import event_of
 from services.gateway.access.store import EndedSession
 
-Reason = Literal["signed_out", "refresh_token_reused", "revoked", "password_changed", "displaced"]
+Reason = Literal["signed_out", "refresh_token_reused", "revoked", "password_changed", "displaced", "ended_by_issuer"]
 MOST_SESSIONS = 200
 """Live sessions of one user: past it the oldest end."""
 _SEVERITIES = {"refresh_token_reused": "error", "revoked": "warning", "password_changed": "warning"}

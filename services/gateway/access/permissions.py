@@ -6,6 +6,9 @@ The table is the public contract's, row by row. Everything here is pure.
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import StringConstraints
 
 from libs.common.identity import Level
 
@@ -18,6 +21,9 @@ class Role(StrEnum):
     MODERATOR = "moderator"
     VIEWER = "viewer"
 
+
+RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
+"""A built-in or custom role's name; whether there is such a role is another question."""
 
 EVERYTHING = "*"
 

@@ -24,6 +24,7 @@ from services.gateway.access.cache import ShortCache
 from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.lifetimes import CACHE_SECONDS, Lifetimes
 from services.gateway.access.limits import Limits, new_limits
+from services.gateway.access.outsiders import Outsiders
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import Rights
 from services.gateway.access.store import ClientRights
@@ -76,13 +77,21 @@ class AccessControl:
     """Everything the guard needs, and what sign-in works with. One per process."""
 
     def __init__(
-        self, database: Database, *, tokens: Tokens, limits: Limits, passwords: Passwords, rules: Rules
+        self,
+        database: Database,
+        *,
+        tokens: Tokens,
+        limits: Limits,
+        passwords: Passwords,
+        rules: Rules,
+        outsiders: Outsiders | None = None,
     ) -> None:
         self.database = database
         self.tokens = tokens
         self.limits = limits
         self.passwords = passwords
         self.rules = rules
+        self.outsiders = outsiders
         self.cursors = CursorKey(rules.cursor_secret)
         self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=rules.lifetimes.cache_seconds, lapses_in=_lapses_in)
         self.keys: KeyFinder | None = None
@@ -94,7 +103,14 @@ class AccessControl:
 
         Raises `Unauthenticated` when it does not hold, and whatever the database raises when that cannot be known.
         """
-        return await self._actor_of(await self._verified(token))
+        try:
+            claims = await self._verified(token)
+        except Unauthenticated:
+            outsider = await self.outsiders.authenticate(token) if self.outsiders is not None else None
+            if outsider is None:
+                raise
+            return outsider
+        return await self._actor_of(claims)
 
     async def inspect(self, token: str) -> tuple[Claims, Actor] | None:
         """What a token of ours says and who it stands for now; None when it does not hold."""
@@ -142,12 +158,16 @@ class AccessControl:
             self._admins.evict(where=lambda actor: actor.id == user_id)
         if role is not None:
             self._admins.evict(where=lambda actor: actor.role == role)
+        if self.outsiders is not None and (user_id is not None or role is not None):
+            self.outsiders.evict(user_id=user_id, role=role)
         if client_id is not None:
             self._clients.evict(client_id)
         if session_id is None and user_id is None and role is None and client_id is None:
             self._admins.evict()
             self._clients.evict()
             self._ip_rules.evict()
+            if self.outsiders is not None:
+                self.outsiders.evict()
 
     def apply_event(self, event: Event) -> None:
         """Forget what an event of any gateway makes untrue. Ignores every other event."""
@@ -246,6 +266,7 @@ def new_access(
     login_rate_limit: str,
     rules: Rules,
     passwords: Passwords | None = None,
+    outsiders: Outsiders | None = None,
 ) -> AccessControl:
     """Access control with limits in memory; `issuer` is the `iss` of the tokens it signs with `signing_key`."""
     return AccessControl(
@@ -254,6 +275,7 @@ def new_access(
         limits=new_limits(caller=rate_limit, login=login_rate_limit, windows=MovingWindows()),
         passwords=passwords or Passwords(),
         rules=rules,
+        outsiders=outsiders,
     )
 
 

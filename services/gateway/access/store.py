@@ -12,7 +12,16 @@ from libs.common.identity import Level
 from services.gateway.access.ip_rules import IpRules, read_networks
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.permissions import NO_RIGHTS, Rights, builtin_rights
-from services.gateway.tables import access_requests, clients, revoked_tokens, roles, sessions, signing_keys, users
+from services.gateway.tables import (
+    access_requests,
+    clients,
+    external_identities,
+    revoked_tokens,
+    roles,
+    sessions,
+    signing_keys,
+    users,
+)
 
 # Literal, as the partial indexes have it: a plan that is kept for any value of a parameter cannot use them.
 IS_APPROVED: ColumnElement[bool] = access_requests.c.state == literal_column("'approved'")
@@ -167,6 +176,25 @@ async def end_grants(session: Session, user_id: str, *, reason: str) -> list[End
         .returning(*ENDED)
     )
     return [EndedGrant(**row._mapping) for row in await session.execute(ended)]
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedAccount:
+    """The account of somebody whom another issuer vouches for."""
+
+    user_id: str
+    is_active: bool
+
+
+async def find_linked_account(session: Session, issuer: str, subject: str) -> LinkedAccount | None:
+    """The account of an identity; None when it has none."""
+    found = await session.execute(
+        select(users.c.id, users.c.is_active)
+        .join(external_identities, external_identities.c.user_id == users.c.id)
+        .where(external_identities.c.issuer == issuer, external_identities.c.subject == subject)
+    )
+    row = found.one_or_none()
+    return LinkedAccount(row.id, row.is_active) if row is not None else None
 
 
 async def touch_session(session: Session, session_id: str, *, lifetimes: Lifetimes) -> None:

@@ -10,6 +10,8 @@ from tests.support.house import ADMIN, House
 PUBLIC = {
     ("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token"),
     ("post", "/api/v1/oauth/introspect"), ("post", "/api/v1/oauth/revoke"), ("get", "/.well-known/jwks.json"),
+    ("get", f"{ADMIN}/auth/oidc/login"), ("get", f"{ADMIN}/auth/oidc/callback"),
+    ("post", f"{ADMIN}/auth/oidc/backchannel-logout"),
     ("get", "/.well-known/oauth-authorization-server"), ("get", "/api/v1/asyncapi.json"), ("get", "/api/v1/settings/public"),
 }  # fmt: skip
 

@@ -46,6 +46,10 @@ PLANTED = [
         id="tokens to guard",
     ),
     pytest.param(
+        "services/gateway/access/issuers/keys.py", "import services.gateway.access.issuers.issuer\n",
+        "The gateway's trusted issuers", id="keys to issuer",
+    ),
+    pytest.param(
         "services/gateway/stream/ring.py", "import services.gateway.stream.hub\n", "The gateway's live updates",
         id="ring to hub",
     ),

@@ -20,6 +20,11 @@ def client(**changes: object) -> str:
     )
 
 
+def issuer(**changes: object) -> str:
+    said = {"issuer": "https://idp.example", "audience": "reeve-api", "role_map": {"staff": "viewer"}}
+    return json.dumps([{**said, **changes}])
+
+
 def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load(monkeypatch)
     assert (config.session_timeout, config.rate_limit, config.login_rate_limit) == (3600, "1200/minute", "30/minute")
@@ -37,10 +42,69 @@ def test_the_issuer_is_the_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, PUBLIC_URL="https://reeve.example/").issuer == "https://reeve.example"
 
 
+def test_trusted_issuers_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    (one,) = load(monkeypatch, TRUSTED_ISSUERS=issuer(algorithms=["PS256"], role_claim="groups")).trusted_issuers
+    assert (one.issuer, one.audience, one.algorithms) == ("https://idp.example", "reeve-api", ("PS256",))
+    assert (one.role_claim, dict(one.role_map)) == ("groups", {"staff": "viewer"})
+
+
+def test_an_issuer_without_tls_is_taken_only_where_calls_are_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    inside = issuer(issuer="http://10.1.2.3/realms/a")
+    with pytest.raises(ConfigError, match="REEVE_TRUSTED_ISSUERS"):
+        load(monkeypatch, TRUSTED_ISSUERS=inside)
+    assert load(monkeypatch, TRUSTED_ISSUERS=inside, EGRESS_ALLOW="10.1.0.0/16").trusted_issuers
+
+
+def test_signing_in_elsewhere_is_configured_by_issuer_and_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = load(
+        monkeypatch,
+        OIDC_ISSUER="https://idp.example",
+        OIDC_CLIENT_ID="reeve",
+        OIDC_ROLE_MAP='{"staff": "viewer"}',
+        OIDC_ORIGINS="https://keys.example, https://api.example",
+    )
+    assert (config.oidc_issuer, config.oidc_client_id, config.oidc_role_claim) == (
+        "https://idp.example", "reeve", "roles",
+    )  # fmt: skip
+    assert (config.oidc_role_map, config.oidc_origins) == (
+        {"staff": "viewer"}, ("https://keys.example", "https://api.example"),
+    )  # fmt: skip
+
+
+def test_an_issuer_to_sign_in_at_needs_a_client(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"^REEVE_OIDC_CLIENT_ID: .*REEVE_OIDC_ISSUER"):
+        load(monkeypatch, OIDC_ISSUER="https://idp.example")
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
         ("RATE_LIMIT_URL", "http://user:canary-secret@cache.example:6379"),
+        ("TRUSTED_ISSUERS", "{not json"),
+        ("TRUSTED_ISSUERS", "{}"),
+        ("TRUSTED_ISSUERS", issuer(issuer="http://idp.example")),
+        ("TRUSTED_ISSUERS", issuer(issuer="https://user:canary@idp.example")),
+        ("TRUSTED_ISSUERS", issuer(issuer="https://idp.example?canary")),
+        ("TRUSTED_ISSUERS", issuer(issuer="https://10.0.0.1")),
+        ("TRUSTED_ISSUERS", issuer(issuer="https://169.254.169.254")),
+        ("TRUSTED_ISSUERS", issuer(algorithms=["none"])),
+        ("TRUSTED_ISSUERS", issuer(algorithms=["HS256"])),
+        ("TRUSTED_ISSUERS", issuer(algorithms=[])),
+        ("TRUSTED_ISSUERS", issuer(audience="")),
+        ("TRUSTED_ISSUERS", issuer(role_map={"staff": "No Role"})),
+        ("TRUSTED_ISSUERS", issuer(client_secret="canary")),
+        ("TRUSTED_ISSUERS", issuer(client_id="reeve")),
+        ("TRUSTED_ISSUERS", issuer(introspection_endpoint="https://idp.example/introspect")),
+        ("TRUSTED_ISSUERS", issuer(origins=["https://keys.example/path"])),
+        ("TRUSTED_ISSUERS", issuer(origins=["http://keys.example"])),
+        ("TRUSTED_ISSUERS", issuer(surprise="canary")),
+        ("TRUSTED_ISSUERS", json.dumps([*json.loads(issuer()), *json.loads(issuer())])),
+        ("OIDC_ISSUER", "http://idp.example"),
+        ("OIDC_ROLE_MAP", '{"staff": "No Role"}'),
+        ("OIDC_ROLE_MAP", "{not json"),
+        ("OIDC_ORIGINS", "https://keys.example/path"),
+        ("OIDC_ORIGINS", "http://keys.example"),
+        ("EGRESS_ALLOW", "inside"),
         ("CLIENTS", "{not json"),
         ("CLIENTS", "{}"),
         ("CLIENTS", client(client_secret="canary")),

@@ -34,6 +34,14 @@ class Filters(BaseModel):
     q: Annotated[str | None, Field(max_length=10)] = None
 
 
+class Answered(BaseModel):
+    """What somebody else's redirect brings, and more."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    code: Annotated[str | None, Field(max_length=5)] = None
+
+
 def application() -> FastAPI:
     app = create_app(service="shop", title="Shop", version="0", checks={}, openapi_url="/openapi.json")
     routes = APIRouter(route_class=StrictRoute)
@@ -44,6 +52,10 @@ def application() -> FastAPI:
 
     @routes.get("/fastapi")
     async def fastapis(query: Annotated[Filters, Query()]) -> Filters:
+        return query
+
+    @routes.get("/callback")
+    async def callback(query: Annotated[Answered, Depends(query_of(Answered))]) -> Answered:
         return query
 
     app.include_router(routes)
@@ -131,3 +143,21 @@ def test_every_field_needs_a_default() -> None:
 
     with pytest.raises(ValueError, match="needed"):
         query_of(Needy)
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [("code=a", 200), ("code=a&state=b&%2A=c", 200), ("state=b", 200), ("code=a&code=b", 422), ("state=b&state=c", 422),
+     ("code=toolong", 422)],
+)  # fmt: skip
+async def test_a_model_that_ignores_others_passes_them_over_and_still_takes_nothing_twice(
+    query: str, status: int
+) -> None:
+    answer = await get(f"/callback?{query}")
+    assert answer.status_code == status
+    if status == 200:
+        assert set(answer.json()) == {"code"}
+
+
+async def test_a_star_is_no_way_around_a_strict_route() -> None:
+    assert (await get("/ours?*=1&unknown=2")).status_code == 422

@@ -7,6 +7,7 @@ from typing import Literal
 
 from libs.common.database import outbox
 from libs.common.database.engine import Session
+from libs.common.errors import Conflict
 from libs.common.events.users import (
     DeviceFirstSeen,
     PasswordChanged,
@@ -50,7 +51,14 @@ async def sign_in(
         if proof == "missing":
             return "otp_required"
         if proof != "wrong":
-            started = await _start_session(session, caller, user, checked, seconds=seconds)
+            started = await start_session(
+                session,
+                caller,
+                user,
+                proved_hash=checked.proved_hash,
+                new_password_hash=checked.new_password_hash,
+                seconds=seconds,
+            )
             if started is not None:
                 await attempts.forgive(session, email=checked.email, address=caller.origin.ip_address)
                 return started
@@ -62,18 +70,28 @@ async def sign_in(
     return reason
 
 
-async def _start_session(
-    session: Session, caller: Caller, user: User, checked: Checked, *, seconds: int
+async def start_session(
+    session: Session,
+    caller: Caller,
+    user: User,
+    *,
+    seconds: int,
+    proved_hash: str | None,
+    new_password_hash: str | None = None,
+    issuer: str | None = None,
 ) -> StartedSession | None:
     """A session for a user who proved who they are; None when their account was switched off, or their password
-    changed, meanwhile."""
+    changed, meanwhile.
+
+    `proved_hash` is what their password was checked against, None when they proved it by the word of `issuer`.
+    """
     device = device_of(caller.origin.ip_address, caller.origin.user_agent)
     is_known, has_history = await store.recognize_device(session, user.id, device.hash)
     stored = await store.append_session(
         session,
         new_id(),
         user_id=user.id,
-        proved_hash=checked.proved_hash,
+        proved_hash=proved_hash,
         ip_address=caller.origin.ip_address,
         user_agent=caller.origin.user_agent,
         device_hash=device.hash,
@@ -81,11 +99,11 @@ async def _start_session(
     )
     if stored is None:
         return None
-    await store.note_sign_in(session, user.id, password_hash=checked.new_password_hash)
+    await store.note_sign_in(session, user.id, password_hash=new_password_hash)
     await store.purge_refresh_tokens(session)
     started = await _with_refresh_token(session, stored)
     signed_in = _as(caller, user, session_id=stored.id)
-    data = SessionStarted(session_id=stored.id, user_id=user.id)
+    data = SessionStarted(session_id=stored.id, user_id=user.id, issuer=issuer)
     events = [event_of(signed_in, data, subject=f"session/{stored.id}")]
     if is_news(is_known=is_known, has_history=has_history):
         seen = DeviceFirstSeen(user_id=user.id, session_id=stored.id, address_prefix=device.network, device=device.name)
@@ -96,18 +114,25 @@ async def _start_session(
 
 
 async def record_failure(
-    session: Session, caller: Caller, *, email: str, user_id: str | None, reason: FailureReason
+    session: Session,
+    caller: Caller,
+    *,
+    email: str,
+    user_id: str | None,
+    reason: FailureReason,
+    issuer: str | None = None,
 ) -> None:
-    """Leave the event of a refused sign-in."""
-    data = SignInFailed(tried_email=masked_email(email), reason=reason)
+    """Leave the event of a refused sign-in, at `issuer` if not by password."""
+    data = SignInFailed(tried_email=masked_email(email), reason=reason, issuer=issuer)
     subject = f"user/{user_id}" if user_id is not None else None
     await outbox.emit(session, event_of(caller, data, subject=subject, severity="warning"))
 
 
 async def sign_out(session: Session, caller: Caller) -> bool:
-    """End the caller's own session; False when it had ended already, which leaves no event."""
+    """End the caller's own session; False when it had ended already, which leaves no event. Raises `Conflict`."""
     session_id = caller.actor.session_id
-    assert session_id is not None
+    if session_id is None:
+        raise _no_session()
     return await end_session(session, caller, session_id, reason="signed_out")
 
 
@@ -149,8 +174,9 @@ async def change_password(session: Session, caller: Caller, *, old_hash: str, ne
 async def step_up(
     session: Session, caller: Caller, factors: SecondFactors, *, proved_hash: str, otp: str | None
 ) -> StoredSession | OtpRequired | Literal["wrong_code"] | None:
-    """Note the caller's fresh proof in their session; None when session or password hold no longer."""
-    assert caller.actor.session_id is not None
+    """Note the caller's fresh proof in their session; None when session or password hold no longer. Raises `Conflict`."""
+    if caller.actor.session_id is None:
+        raise _no_session()
     match await factors.prove(session, caller, user_id=caller.actor.id, code=otp):
         case "missing":
             return "otp_required"
@@ -181,6 +207,10 @@ async def _with_refresh_token(session: Session, stored: StoredSession) -> Starte
         permission_epoch=stored.permission_epoch,
         refresh_token=token,
     )
+
+
+def _no_session() -> Conflict:
+    return Conflict("this token belongs to no session here, but to its issuer", code="no_session")
 
 
 def _as(caller: Caller, user: User, *, session_id: str) -> Caller:

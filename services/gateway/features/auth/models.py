@@ -11,7 +11,11 @@ from services.gateway.features.users.models import User
 
 MOST_DEVICE_NAME = 200
 _VERSIONS = re.compile(r"/?[0-9]+(?:[._][0-9]+)*")
-FailureReason = Literal["unknown_user", "wrong_password", "inactive", "awaits_activation", "wrong_code"]
+
+FailureReason = Literal[
+    "unknown_user", "wrong_password", "inactive", "awaits_activation", "wrong_code",
+    "invalid_state", "provider_refused", "invalid_id_token", "no_role", "account_exists",
+]  # fmt: skip
 
 OtpRequired = Literal["otp_required"]
 

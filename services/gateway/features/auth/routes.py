@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import SecretStr
 
-from libs.common.errors import Unauthenticated
+from libs.common.errors import NotFound, Unauthenticated
 from libs.common.identity import Caller, Level
 from services.gateway.access.guard import GuardedRoute, any_admin, public
 from services.gateway.access.sessions import AccessControl
@@ -52,7 +52,7 @@ async def sign_in(request: Request, caller: MaySignIn, body: SignInRequest) -> T
     request.state.recorded = True
     if not isinstance(answer, StartedSession) or checked.user is None:
         raise Unauthenticated("e-mail address or password is wrong", code="invalid_credentials")
-    return _tokens(access, answer, checked.user)
+    return tokens_response(access, answer, checked.user)
 
 
 @router.post("/refresh")
@@ -67,7 +67,7 @@ async def refresh_session(request: Request, caller: MayRefresh, body: RefreshReq
     match refreshed:
         case StartedSession() if user is not None:
             request.state.recorded = True
-            return _tokens(access, refreshed, user)
+            return tokens_response(access, refreshed, user)
         case ReusedToken():
             access.evict(session_id=refreshed.session_id)
             raise Unauthenticated(
@@ -126,10 +126,14 @@ async def step_up(request: Request, caller: MayStepUp, body: StepUpRequest) -> S
 
 @router.get("/me")
 async def view_self(request: Request, caller: MayViewSelf) -> AdminResponse:
-    """The administrator who asks, with role, level and permissions."""
+    """The administrator who asks, with role, level and permissions. Whoever comes with another issuer's token and
+    has no account here is 404 `no_account`."""
     access: AccessControl = request.app.state.access
     async with access.database.reading() as session:
-        return AdminResponse.of(await users_store.get(session, caller.actor.id))
+        user = await users_store.find(session, caller.actor.id)
+    if user is None:
+        raise NotFound(f"no account here; the token's issuer makes its bearer {caller.actor.role}", code="no_account")
+    return AdminResponse.of(user)
 
 
 async def _check(access: AccessControl, body: SignInRequest, *, address: str | None) -> Checked:
@@ -175,7 +179,8 @@ def _access_token(access: AccessControl, session: StartedSession | StoredSession
     )
 
 
-def _tokens(access: AccessControl, started: StartedSession, user: User) -> TokensResponse:
+def tokens_response(access: AccessControl, started: StartedSession, user: User) -> TokensResponse:
+    """The answer to a sign-in, however it was made."""
     token = _access_token(access, started, level=user.rights.level)
     return TokensResponse(
         access_token=token.text,

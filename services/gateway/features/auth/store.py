@@ -42,9 +42,11 @@ async def append_session(
     seconds: int,
 ) -> StoredSession | None:
     """Start a session of `seconds` for a user who may act now; None when they may not any more, or when the hash
-    that their password was checked against is theirs no longer."""
+    that their password was checked against is theirs no longer. Without `proved_hash` it was not by password."""
     acting = select(users.c.permission_epoch).where(users.c.id == user_id, users.c.is_active).with_for_update(read=True)
-    may_act = (await session.execute(acting.where(users.c.password_hash == proved_hash))).one_or_none()
+    if proved_hash is not None:
+        acting = acting.where(users.c.password_hash == proved_hash)
+    may_act = (await session.execute(acting)).one_or_none()
     if may_act is None:
         return None
     added = (

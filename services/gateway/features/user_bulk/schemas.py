@@ -5,9 +5,9 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from services.gateway.access.permissions import RoleName
 from services.gateway.features.lifecycle.schemas import Reason
 from services.gateway.features.user_bulk.models import MOST_IDS, BulkChange, Operation, Outcome
-from services.gateway.features.users.models import RoleName
 
 _WITH_REASON = (Operation.ACTIVATE, Operation.DEACTIVATE)
 

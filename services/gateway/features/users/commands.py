@@ -5,7 +5,7 @@ from libs.common.database.engine import Database, Session
 from libs.common.errors import Conflict, Invalid, PreconditionFailed
 from libs.common.events.catalog import Change, new_event
 from libs.common.events.users import UserCreated, UserRoleChanged, UserUpdated
-from libs.common.identity import ActorType, Caller, Level
+from libs.common.identity import Actor, ActorType, Caller, Level
 from libs.common.ids import new_id
 from services.gateway.access import passwords
 from services.gateway.access import store as access_store
@@ -37,7 +37,7 @@ async def create_user(session: Session, caller: Caller, new: NewUser) -> User:
     user = await store.append(session, new_id(), new, created_by=caller.actor.id)
     if user is None:
         raise _taken()
-    await outbox.emit(session, event_of(caller, _created(user), subject=f"user/{user.id}"))
+    await outbox.emit(session, event_of(caller, created(user), subject=f"user/{user.id}"))
     return user
 
 
@@ -76,8 +76,7 @@ async def change_role(
 ) -> tuple[User, bool]:
     """Give an account another role, and say whether that changed anything: the same role again leaves no event.
 
-    What it held for a time ends with its old role: it was granted to somebody in that place. `version` is
-    the one that the caller saw, None for any.
+    `version` is the one that the caller saw, None for any.
     """
     grantor, user = await begin_change(session, caller, user_id=user_id, version=version)
     refusal = may_change_role(
@@ -91,10 +90,18 @@ async def change_role(
         raise refused(refusal)
     if user.role == role:
         return user, False
-    ended = await access_store.end_grants(session, user_id, reason="role_changed")
-    changed = await store.put(session, user_id, role=role)
-    data = UserRoleChanged(user_id=user_id, role=role, changes={"role": Change(old=user.role, new=role)})
-    subject = f"user/{user_id}"
+    return await put_role(session, caller, user, role, causation_id=causation_id), True
+
+
+async def put_role(session: Session, caller: Caller, user: User, role: str, *, causation_id: str | None = None) -> User:
+    """Give an account another role, once it is decided that it may have it, under `lock_rights`.
+
+    What it held for a time ends with its old role: it was granted to somebody in that place.
+    """
+    ended = await access_store.end_grants(session, user.id, reason="role_changed")
+    changed = await store.put(session, user.id, role=role)
+    data = UserRoleChanged(user_id=user.id, role=role, changes={"role": Change(old=user.role, new=role)})
+    subject = f"user/{user.id}"
     await outbox.emit(
         session,
         event_of(caller, data, subject=subject, severity="warning", causation_id=causation_id),
@@ -103,7 +110,7 @@ async def change_role(
             for grant in ended
         ),
     )
-    return changed, True
+    return changed
 
 
 async def begin_change(
@@ -133,6 +140,8 @@ async def current_grantor(session: Session, caller: Caller, *, needs: str) -> Gr
     given and taken also where denials are only observed.
     """
     actor = caller.actor
+    if actor.issuer is not None:
+        return await _outside_grantor(session, actor, needs=needs)
     user = await store.find(session, actor.id) if actor.type is ActorType.ADMIN else None
     if actor.type is not ActorType.ADMIN:
         scopes = await access_store.find_client_scopes(session, actor.id)
@@ -145,6 +154,17 @@ async def current_grantor(session: Session, caller: Caller, *, needs: str) -> Gr
     if not holds(rights.permissions | borrowed, needs) and caller.observed != needs:
         raise permission_required(needs, actor)
     return Grantor(id=actor.id, role=user.role if user is not None else None, rights=rights)
+
+
+async def _outside_grantor(session: Session, actor: Actor, *, needs: str) -> Grantor:
+    """What a token of another issuer gives now. Its role is in its claims; here its bearer may have an account, which
+    may be switched off, and what was granted to that account for a time is not in their token."""
+    user = await store.find(session, actor.id)
+    held = await access_store.find_rights(session, actor.role) if actor.role is not None else None
+    rights = held if held is not None and (user is None or user.is_active) else NO_RIGHTS
+    if not holds(rights.permissions, needs):
+        raise permission_required(needs, actor)
+    return Grantor(id=actor.id, role=actor.role, rights=rights)
 
 
 async def get_rights(session: Session, role: str) -> Rights:
@@ -184,8 +204,8 @@ async def ensure_first_admin(
         user = await store.append(session, new_id(), new, created_by=None)
         if user is None:
             raise Conflict(f"{email} has an account that is no super_admin; set REEVE_ADMIN_EMAIL to another address")
-        created = new_event(_created(user), subject=f"user/{user.id}", actor_type=ActorType.SYSTEM)
-        await outbox.emit(session, created)
+        event = new_event(created(user), subject=f"user/{user.id}", actor_type=ActorType.SYSTEM)
+        await outbox.emit(session, event)
     return chosen if password is None else None
 
 
@@ -193,7 +213,8 @@ def _taken() -> Conflict:
     return Conflict("there is an account with this e-mail address", code="user_exists")
 
 
-def _created(user: User) -> UserCreated:
+def created(user: User) -> UserCreated:
+    """What is told of a new account."""
     return UserCreated(
         user_id=user.id,
         role=user.role,

@@ -19,8 +19,6 @@ Email = Annotated[
 ]
 """The addresses that a browser's e-mail field takes (HTML, 4.10.5.1.5), in lower case: one account each."""
 UserName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
-RoleName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,63}$")]
-"""A built-in or custom role's name; whether there is such a role is another question."""
 NewPassword = Annotated[SecretStr, Field(min_length=LEAST_PASSWORD, max_length=MOST_PASSWORD)]
 
 

@@ -9,12 +9,13 @@ from libs.common.identity import Caller, Level
 from libs.common.web.paging import Paging, counted, decode_cursor, encode_cursor
 from services.gateway.access import store as access_store
 from services.gateway.access.guard import demand_fresh, requires
+from services.gateway.access.permissions import RoleName
 from services.gateway.access.sessions import AccessControl
 from services.gateway.features.preconditions import expected_version, is_unchanged
 from services.gateway.features.route import AdminRoute
 from services.gateway.features.schemas import NOT_MODIFIED
 from services.gateway.features.users import commands, store
-from services.gateway.features.users.models import NewUser, RoleName, User
+from services.gateway.features.users.models import NewUser, User
 from services.gateway.features.users.schemas import (
     ChangeRoleRequest,
     CreateUserRequest,

@@ -6,7 +6,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.identity import Level
-from services.gateway.features.users.models import Email, NewPassword, RoleName, User, UserName
+from services.gateway.access.permissions import RoleName
+from services.gateway.features.users.models import Email, NewPassword, User, UserName
 
 
 class CreateUserRequest(BaseModel):

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from libs.common.database import ddl
 
 revision = "0006"
-down_revision = "0004"
+down_revision = "0005"
 branch_labels = None
 depends_on = None
 

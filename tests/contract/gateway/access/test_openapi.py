@@ -10,6 +10,7 @@ from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.oauth.routes import router as oauth_router
+from services.gateway.features.oidc.routes import router as oidc_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.user_bulk.routes import router as user_bulk_router
@@ -19,6 +20,8 @@ ADMIN = "/api/v1/admin"
 PUBLIC = {
     ("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token"),
     ("post", "/api/v1/oauth/introspect"), ("post", "/api/v1/oauth/revoke"),
+    ("get", f"{ADMIN}/auth/oidc/login"), ("get", f"{ADMIN}/auth/oidc/callback"),
+    ("post", f"{ADMIN}/auth/oidc/backchannel-logout"),
 }  # fmt: skip
 PATHS = {
     f"{ADMIN}/auth/login": {"post"},
@@ -27,6 +30,9 @@ PATHS = {
     f"{ADMIN}/auth/password": {"put"},
     f"{ADMIN}/auth/step-up": {"post"},
     f"{ADMIN}/auth/me": {"get"},
+    f"{ADMIN}/auth/oidc/login": {"get"},
+    f"{ADMIN}/auth/oidc/callback": {"get"},
+    f"{ADMIN}/auth/oidc/backchannel-logout": {"post"},
     f"{ADMIN}/users": {"get", "post"},
     f"{ADMIN}/users/bulk": {"post"},
     f"{ADMIN}/users/{{user_id}}": {"get", "patch", "delete"},
@@ -54,8 +60,8 @@ PATHS = {
 def description() -> dict[str, Any]:
     app = create_app(service="gateway", title="Reeve", version="0", checks={}, openapi_url="/openapi.json")
     for router in (
-        auth_router, users_router, user_bulk_router, lifecycle_router, sessions_router, clients_router, roles_router,
-        access_router,
+        auth_router, oidc_router, users_router, user_bulk_router, lifecycle_router, sessions_router, clients_router,
+        roles_router, access_router,
     ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")

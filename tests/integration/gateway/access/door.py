@@ -29,6 +29,7 @@ from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape, well_known_router
 from services.gateway.features.oauth.routes import router as oauth_router
+from services.gateway.features.oidc.routes import router as oidc_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.security.routes import router as security_router
 from services.gateway.features.sessions.routes import router as sessions_router
@@ -217,9 +218,10 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
         service="gateway", title="Reeve", version="0", checks={}, public=True, error_shapes={ERROR_PREFIX: oauth_shape}
     )
     app.state.factors = SecondFactors(b"f" * 32, issuer="Reeve")
+    app.state.oidc = None
     for router in (
-        auth_router, factors_router, users_router, user_bulk_router, lifecycle_router, sessions_router, clients_router,
-        roles_router, access_router, security_router, samples,
+        auth_router, factors_router, oidc_router, users_router, user_bulk_router, lifecycle_router, sessions_router,
+        clients_router, roles_router, access_router, security_router, samples,
     ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")

@@ -1,0 +1,134 @@
+"""Calls to issuers: to the origins they were configured with and nowhere else, briefly, and in small answers.
+
+No redirect is followed, no proxy variable is read, no cookie is kept. A name is resolved once: the
+address that was judged is the address that is connected to.
+"""
+
+import asyncio
+import socket
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from aiohttp.resolver import ThreadedResolver
+from yarl import URL
+
+from services.gateway.access.addresses import Network
+from services.gateway.access.issuers.destinations import ForbiddenDestination, check_address, check_url
+from services.gateway.access.issuers.models import IssuerUnavailable, origin_of
+
+CALL_SECONDS = 3.0
+MOST_ANSWER_BYTES = 64 * 1024
+MOST_CALLS_AT_ONCE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What an issuer answered: at most 64 KiB."""
+
+    status: int
+    body: bytes
+
+
+class Egress:
+    """The client of all issuers. `allowed` are the networks that calls may reach although they are not public."""
+
+    def __init__(self, allowed: Sequence[Network] = (), *, seconds: float = CALL_SECONDS) -> None:
+        self._allowed = tuple(allowed)
+        self._seconds = seconds
+        self._session: aiohttp.ClientSession | None = None
+
+    async def get(self, url: str, *, origins: Collection[str], headers: Mapping[str, str] | None = None) -> Answer:
+        """GET at one of `origins`. Raises `IssuerUnavailable`, and `ForbiddenDestination` before anything is sent."""
+        return await self._call("GET", url, origins, headers=headers, form=None)
+
+    async def post(
+        self, url: str, form: Mapping[str, str], *, origins: Collection[str], headers: Mapping[str, str] | None = None
+    ) -> Answer:
+        """POST a form at one of `origins`. Raises as `get` does."""
+        return await self._call("POST", url, origins, headers=headers, form=form)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _call(
+        self,
+        method: str,
+        url: str,
+        origins: Collection[str],
+        *,
+        headers: Mapping[str, str] | None,
+        form: Mapping[str, str] | None,
+    ) -> Answer:
+        check_url(url, allowed=self._allowed)
+        if origin_of(url) not in origins:
+            raise ForbiddenDestination(f"{origin_of(url)} is no origin of this issuer")
+        sent = {"Accept": "application/json", "Accept-Encoding": "identity", **(headers or {})}
+        try:
+            async with self._opened().request(
+                method, URL(url), headers=sent, data=form, allow_redirects=False
+            ) as response:
+                return Answer(response.status, await _body(response))
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
+            forbidden = _forbidden(error)
+            if forbidden is not None:
+                raise forbidden from error
+            raise IssuerUnavailable(f"{origin_of(url)}: {type(error).__name__}") from error
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=MOST_CALLS_AT_ONCE, resolver=_JudgingResolver(self._allowed), use_dns_cache=False
+                ),
+                timeout=aiohttp.ClientTimeout(total=self._seconds),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,
+                trust_env=False,
+            )
+        return self._session
+
+
+class _JudgingResolver(AbstractResolver):
+    """Gives only addresses that may be reached; what is connected to is exactly what it gave."""
+
+    def __init__(self, allowed: Sequence[Network]) -> None:
+        self._allowed = allowed
+        self._names = ThreadedResolver(asyncio.get_running_loop())
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        found: list[ResolveResult] = await self._names.resolve(host, port, family)
+        for one in found:
+            check_address(ip_address(one["host"].partition("%")[0]), host=host, allowed=self._allowed)
+        return found
+
+    async def close(self) -> None:
+        await self._names.close()
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise ValueError("a compressed answer is not read")
+    body = b""
+    while chunk := await response.content.read(MOST_ANSWER_BYTES + 1 - len(body)):
+        body += chunk
+        if len(body) > MOST_ANSWER_BYTES:
+            raise ValueError("the answer is too large")
+    return body
+
+
+def _forbidden(error: BaseException | None) -> ForbiddenDestination | None:
+    """The judgement of an address, wherever the client's own errors wrapped it."""
+    seen: Any = error
+    while seen is not None:
+        if isinstance(seen, ForbiddenDestination):
+            return seen
+        seen = seen.__cause__ or seen.__context__
+    return None

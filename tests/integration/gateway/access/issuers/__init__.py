@@ -1,0 +1,1 @@
+"""Trusted issuers over the network."""
