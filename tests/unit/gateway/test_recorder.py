@@ -20,6 +20,7 @@ from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.journal import Journal
 from services.gateway.recorder import Recorder
 from services.gateway.store import Unit
+from tests.support.eventually import eventually
 
 ADMIN = "/api/v1/admin"
 
@@ -150,8 +151,7 @@ async def test_the_event_is_committed_before_the_answer_leaves(path: str, status
 async def test_a_recorder_that_answers_first_is_seen() -> None:
     ledger = Ledger()
     await get(platform(ledger, Hasty), "read")
-    await asyncio.sleep(0.02)
-    assert ledger.units
+    await eventually(lambda: bool(ledger.units))
     assert not is_in_order(ledger)
 
 

@@ -97,7 +97,6 @@ def test_a_token_of_the_key_holds(algorithm: str) -> None:
         {"alg": "RSA-OAEP"},
         {"alg": "dir"},
     ],
-    ids=repr,
 )
 def test_a_hostile_header_is_refused_even_under_the_right_signature(header: dict[str, Any]) -> None:
     assert not holds(token(**header))
@@ -107,7 +106,11 @@ def test_header_members_that_ask_for_nothing_are_passed_over() -> None:
     assert holds(token(None, x5t="dGh1bWI", **{"x5t#S256": "dGh1bWI"}))
 
 
-@pytest.mark.parametrize("secret", [PEM, POINT, b"", b"secret", json.dumps(public_jwk(EC_KEY)).encode()], ids=repr)
+@pytest.mark.parametrize(
+    "secret",
+    [PEM, POINT, b"", b"secret", json.dumps(public_jwk(EC_KEY)).encode()],
+    ids=["pem", "point", "nothing", "word", "jwk"],
+)
 @pytest.mark.parametrize("algorithm", ["HS256", "HS384", "HS512"])
 def test_a_public_key_is_no_shared_secret(secret: bytes, algorithm: str) -> None:
     _, payload, _ = token().split(".")
@@ -174,7 +177,6 @@ def test_claims_and_header_of_others_do_not_fit_a_signature() -> None:
         ('{"alg":"ES256","kid":"key-1"}x', "{}"),
         ('{"alg":"ES256","kid":"key-1"}', "{'sub':1}"),
     ],
-    ids=repr,
 )
 def test_ambiguous_or_broken_json_is_refused_even_when_it_is_signed(header: str, payload: str) -> None:
     signed = f"{encoded(header.encode())}.{encoded(payload.encode())}"

@@ -43,7 +43,6 @@ def test_the_same_name_with_another_key_has_another_thumbprint() -> None:
         {"alg": None, "crv": "P-384"}, {"alg": None, "crv": 256}, {"alg": None, "kty": "RSA"}, {"alg": None, "kty": "EC2"},
         {"kty": 1}, {"x": "AAAA"}, {"x": "!"}, {"y": None}, {"x": GOOD["y"]},
     ],
-    ids=repr,
 )  # fmt: skip
 def test_a_key_that_cannot_be_used_is_left_out(changes: dict[str, Any]) -> None:
     assert list(read_keys(key_set(GOOD, public_jwk(EC_KEY, **{"kid": "odd", **changes})))) == ["good"]
