@@ -89,7 +89,7 @@ def test_weak_rsa_keys_are_left_out(jwk: dict[str, Any]) -> None:
         b"", b"[]", b"{}", b'{"keys": {}}', b'{"keys": [7]}', b'{"keys": "x"}', b"\xff", b"not json",
         b'{"keys": [], "keys": []}', b"[" * 5000, json.dumps([GOOD]).encode(),
     ],
-    ids=lambda body: body[:60].decode("latin-1"),
+    ids=lambda body: f"{len(body)} characters",
 )  # fmt: skip
 def test_a_poisoned_set_is_refused_whole(body: bytes) -> None:
     with pytest.raises(BadKeys):
