@@ -199,6 +199,17 @@ def test_no_other_spelling_of_a_token_is_accepted() -> None:
         assert not holds(one), one[:200]
 
 
+def test_a_spelling_with_spare_bits_is_refused_before_any_signature_is_looked_at() -> None:
+    head, payload, made = token().split(".")
+    for text in (
+        f"{head}.{payload}.AB",
+        f"{head}.{encoded(b'{}')[:-1]}1.{made}",
+        f"{encoded(b'{}')[:-1]}1.{payload}.{made}",
+    ):
+        with pytest.raises(BadToken, match="canonical"):
+            read_compact(text)
+
+
 def test_a_token_may_be_8_kib_long_and_no_longer() -> None:
     longest = token(claims(padding="x" * 5700))
     while len(longest) < MOST_TOKEN_CHARACTERS - 3:
