@@ -33,8 +33,8 @@ async def stand() -> AsyncIterator[IssuerStand]:
 
 @pytest.fixture
 async def egress() -> AsyncIterator[Egress]:
-    """Calls to issuers, with little patience."""
-    one = Egress(seconds=1.0)
+    """Calls to issuers."""
+    one = Egress()
     yield one
     await one.close()
 

@@ -106,7 +106,7 @@ async def test_a_lie_in_an_id_token_lets_nobody_in(liar: Liar, header: dict[str,
         (Page(status=500), (503, "issuer_unavailable")),
         (Page(status=302, headers={"Location": "/jwks"}), (503, "issuer_unavailable")),
         (Page(b" " * 70_000), (503, "issuer_unavailable")),
-        (Page(seconds=3), (503, "issuer_unavailable")),
+        (Page(seconds=30), (503, "issuer_unavailable")),
     ],
     ids=["empty", "no text", "invalid grant", "list", "no json", "500", "redirect", "too large", "slow"],
 )

@@ -115,7 +115,7 @@ async def test_a_refused_opaque_token_is_remembered_as_refused(stand: IssuerStan
 
 
 @pytest.mark.parametrize(
-    "page", [Page(status=500), Page(status=401), Page(b"no"), Page(status=302, headers={"Location": "/x"}), Page(seconds=3)]
+    "page", [Page(status=500), Page(status=401), Page(b"no"), Page(status=302, headers={"Location": "/x"}), Page(seconds=30)]
 )  # fmt: skip
 async def test_an_introspection_that_cannot_be_had_is_said_to_be_so(
     stand: IssuerStand, egress: Egress, page: Page

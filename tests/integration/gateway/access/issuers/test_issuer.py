@@ -81,7 +81,7 @@ async def test_a_fetch_that_was_given_up_does_not_count(stand: IssuerStand, egre
     "page",
     [
         Page(status=500), Page(status=404), Page(b"{}"), Page(b"not json"), Page(key_set()), Page(b" " * (MOST_ANSWER_BYTES + 1)),
-        Page(key_set(public_jwk(RSA_KEY, kid="a"), public_jwk(EC_KEY, kid="a"))), Page(seconds=3),
+        Page(key_set(public_jwk(RSA_KEY, kid="a"), public_jwk(EC_KEY, kid="a"))), Page(seconds=30),
         Page(status=302, headers={"Location": "/elsewhere"}), Page(key_set(public_jwk(EC_KEY)), headers={"Content-Encoding": "gzip"}),
         Page(key_set(*(public_jwk(EC_KEY, kid=f"k{number}") for number in range(33)))),
     ],
