@@ -148,11 +148,11 @@ def build(
         app=app,
         tasks=(
             record,
-            commands.run,
             relay.run,
-            worker.run,
             partial(keep_partitions_ahead, database),
             sequence,
+            commands.run,
+            worker.run,
             *signing,
         ),
         database=database,

@@ -36,6 +36,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/access/requests"): {"permission": "billing:read", "reason": "the quarter's close"},
     ("POST", f"{ADMIN}/access/requests/{USER}/approve"): {"until": "2026-01-01T00:00:00Z"},
     ("POST", f"{ADMIN}/access/requests/{USER}/reject"): {"reason": "ask finance"},
+    ("POST", f"{ADMIN}/exports"): {"source": "audit", "format": "jsonl"},
+    ("POST", f"{ADMIN}/audit/saved-searches"): {"name": "mine", "filters": {}},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
     ("POST", f"{ADMIN}/audit/verify"): {"first": 0, "count": 256},
 }

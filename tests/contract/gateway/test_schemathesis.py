@@ -24,7 +24,7 @@ EXCLUDED = (
 PARTS = {
     "commands": ("settings", "notifications", "alerts"),
     "who may": ("access", "auth", "clients", "oauth", "roles", "security", "sessions", "users"),
-    "the rest": ("audit", "events", "operations", "system"),
+    "the rest": ("audit", "events", "exports", "operations", "system"),
 }
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from libs.common.events.saved_searches import SearchName
 from services.gateway.features.schemas import ListResponse
@@ -18,7 +18,7 @@ class SaveSearchRequest(BaseModel):
 
     name: SearchName
     filters: Annotated[dict[str, Any], Field(max_length=MOST_FILTERS)]
-    is_shared: bool = False
+    is_shared: StrictBool = False
 
 
 class SavedSearchResponse(BaseModel):
