@@ -20,7 +20,7 @@ demo: $(VENV)/dev.stamp ## Drive a running platform with believable traffic and 
 	@exec $(BIN)/python -m tests.demo $(ARGS)
 
 test: $(VENV)/dev.stamp ## Run all tests but the long fault and bench runs
-	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile tests/faults tests/e2e tests/integration tests/contract tests/unit $(ARGS)
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder tests/faults tests/e2e tests/integration tests/contract tests/unit $(ARGS)
 
 unit: $(VENV)/dev.stamp ## Run the tests that do no I/O, with few examples of each property (seconds)
 	@$(BIN)/python -m pytest -p no:schemathesis -p no:faker --hypothesis-profile quick tests/unit $(ARGS)
