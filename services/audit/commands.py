@@ -1,29 +1,25 @@
 """Searches kept and given up: what a write does, and the event that it leaves."""
 
 from collections.abc import Mapping
-from typing import TypeVar
 from uuid import UUID
 
-from pydantic import ValidationError
-
 from libs.common.database.engine import Session
-from libs.common.delivery.arrivals import Refused
+from libs.common.delivery.asked import administrator_of, outcome_of, read_command
 from libs.common.delivery.commands import CommandHandler, one_by_one
-from libs.common.errors import Conflict, Forbidden, Invalid, NotFound
-from libs.common.events.catalog import CommandData, OutcomeData, new_event
+from libs.common.errors import Conflict, Forbidden, NotFound
 from libs.common.events.envelope import Event
 from libs.common.events.saved_searches import DeleteSavedSearch, SavedSearchDeleted, SaveSearch, SearchSaved
 from services.audit.schemas import filters_of, saved_search_body
 from services.audit.store import saved_searches as store
 
 MOST_OF_ONE = 100
-CommandT = TypeVar("CommandT", bound=CommandData)
+DOING = "keep searches"
 
 
 async def save_search(session: Session, command: Event) -> Event:
     """Applies `SaveSearch`: 201. Raises 422 for a filter that the list does not have, 409 for a name that is taken."""
-    asked = _read(SaveSearch, command)
-    owner = _owner(command)
+    asked = read_command(SaveSearch, command, doing=DOING)
+    owner = administrator_of(command)
     filters = filters_of(asked.filters, below=("body", "filters")).named()
     if await store.count_of(session, owner) >= MOST_OF_ONE:
         raise Conflict(f"you keep {MOST_OF_ONE} searches already; delete one", code="too_many_saved_searches")
@@ -37,13 +33,13 @@ async def save_search(session: Session, command: Event) -> Event:
         status=201, result=saved_search_body(saved, reader_id=owner), saved_search_id=str(saved.id), name=saved.name,
         is_shared=saved.is_shared, origin=asked.origin,
     )  # fmt: skip
-    return _outcome(data, command, saved.id)
+    return outcome_of(command, data, subject=f"saved_search/{saved.id}")
 
 
 async def delete_saved_search(session: Session, command: Event) -> Event:
     """Applies `DeleteSavedSearch`: 204. A private one of somebody else is none; a shared one stays its owner's."""
-    asked = _read(DeleteSavedSearch, command)
-    owner = _owner(command)
+    asked = read_command(DeleteSavedSearch, command, doing=DOING)
+    owner = administrator_of(command)
     search_id = _id(asked.saved_search_id)
     found = await store.find(session, search_id, reader_id=owner)
     if found is None:
@@ -52,7 +48,7 @@ async def delete_saved_search(session: Session, command: Event) -> Event:
         raise Forbidden("a shared search is deleted by whoever keeps it", code="not_owner")
     await store.delete(session, search_id, owner_id=owner)
     data = SavedSearchDeleted(status=204, saved_search_id=str(search_id), name=found.name, origin=asked.origin)
-    return _outcome(data, command, search_id)
+    return outcome_of(command, data, subject=f"saved_search/{search_id}")
 
 
 def saved_search_not_found(search_id: str) -> NotFound:
@@ -67,38 +63,8 @@ COMMANDS: Mapping[str, CommandHandler] = {
 """By wire type."""
 
 
-def _read(model: type[CommandT], command: Event) -> CommandT:
-    """The command's data. Only the gateway keeps searches, whoever else may speak on the bus."""
-    if command.source != model.SOURCE:
-        raise Refused(f"source_not_allowed: {command.source[:100]} may not keep searches")
-    try:
-        return model.model_validate(command.data)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        errors = [{"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]} for one in found[:50]]
-        raise Invalid("the command is not well-formed", code="validation_error", errors=errors) from None
-
-
-def _owner(command: Event) -> str:
-    if not command.actorid or len(command.actorid) > 255:
-        raise Invalid("the command names no administrator", code="actor_missing")
-    return command.actorid
-
-
 def _id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
         raise saved_search_not_found(text) from None
-
-
-def _outcome(data: OutcomeData, command: Event, search_id: UUID) -> Event:
-    return new_event(
-        data,
-        subject=f"saved_search/{search_id}",
-        actor_id=command.actorid,
-        actor_type=command.actortype,
-        correlation_id=command.correlationid,
-        causation_id=command.id,
-        traceparent=command.traceparent,
-    )

@@ -3,15 +3,13 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, TypeVar
-
-from pydantic import ValidationError
+from typing import Final
 
 from libs.common.database.engine import Session
-from libs.common.delivery.arrivals import Arrived, Refused
+from libs.common.delivery.arrivals import Arrived
+from libs.common.delivery.asked import CommandT, read_command
 from libs.common.delivery.commands import CommandHandler, one_by_one
 from libs.common.errors import Invalid
-from libs.common.events.catalog import CommandData
 from libs.common.events.envelope import Event
 from libs.common.events.settings import (
     ChangeSetting,
@@ -32,7 +30,6 @@ from services.settings.models.values import parse
 from services.settings.secrets.keys import Keys
 
 Command = CreateSetting | ChangeSetting | DefineSetting | UpsertSetting | DeleteSetting | RollbackSetting
-CommandT = TypeVar("CommandT", bound=CommandData)
 
 _SCHEMA: Final = "json_schema"
 
@@ -111,15 +108,7 @@ async def learn_clients(_session: Session, _arrived: Sequence[Arrived]) -> None:
 
 
 def _read(model: type[CommandT], command: Event) -> CommandT:
-    """The command's data. Only the gateway commands settings, whoever else may speak on the bus."""
-    if command.source != model.SOURCE:
-        raise Refused(f"source_not_allowed: {command.source[:100]} may not command settings")
-    try:
-        return model.model_validate(command.data)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        errors = [{"loc": list(one["loc"]), "msg": one["msg"], "type": one["type"]} for one in found[:50]]
-        raise Invalid("the command is not well-formed", code="validation_error", errors=errors) from None
+    return read_command(model, command, doing="command settings", below=())
 
 
 def _change(keys: Keys, command: Event) -> Change:

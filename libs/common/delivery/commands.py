@@ -19,9 +19,10 @@ from libs.common.crashpoint import crashpoint
 from libs.common.database import outbox
 from libs.common.database.engine import Database, Session
 from libs.common.delivery.arrivals import Again, Arrived, Refused
+from libs.common.delivery.asked import outcome_of
 from libs.common.delivery.subscriber import Subscriber
 from libs.common.errors import ReeveError
-from libs.common.events.catalog import Catalog, new_event
+from libs.common.events.catalog import Catalog
 from libs.common.events.envelope import BATCH, Event, MalformedEvent, decode_message, encode, pack
 from libs.common.events.requests import OperationRejected
 from libs.common.ids import new_id
@@ -161,22 +162,14 @@ class CommandConsumer:
         return outcomes
 
     def _rejection(self, command: Event, error: ReeveError) -> Event:
-        return new_event(
-            OperationRejected(
-                operation_id=command.id,
-                action=str(command.data.get("action", command.type)),
-                status=error.status,
-                error=error.detail(),
-                origin=command.data.get("origin"),
-            ),
-            source=self._source,
-            subject=command.subject,
-            actor_id=command.actorid,
-            actor_type=command.actortype,
-            correlation_id=command.correlationid,
-            causation_id=command.id,
-            traceparent=command.traceparent,
+        rejected = OperationRejected(
+            operation_id=command.id,
+            action=str(command.data.get("action", command.type)),
+            status=error.status,
+            error=error.detail(),
+            origin=command.data.get("origin"),
         )
+        return outcome_of(command, rejected, subject=command.subject, source=self._source)
 
     async def _reply(self, _: Sequence[Arrived]) -> None:
         crashpoint("cons.before_reply")

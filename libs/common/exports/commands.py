@@ -1,23 +1,19 @@
 """Exports asked for and ended: the rows of jobs, and the events that tell of it."""
 
 from collections.abc import Mapping
-from typing import TypeVar
 from uuid import UUID
-
-from pydantic import ValidationError
 
 from libs.common.database import exports as store
 from libs.common.database.engine import Session
-from libs.common.delivery.arrivals import Refused
+from libs.common.delivery.asked import administrator_of, outcome_of, read_command
 from libs.common.delivery.commands import CommandHandler, one_by_one
 from libs.common.errors import Invalid
-from libs.common.events.catalog import CommandData, OutcomeData, new_event
 from libs.common.events.envelope import Event
 from libs.common.events.exports import EndExport, ExportEnded, ExportStarted, StartExport
 from libs.common.exports.jobs import body_of, check_room, not_found, unknown_source
 from libs.common.exports.source import Source
 
-CommandT = TypeVar("CommandT", bound=CommandData)
+DOING = "ask for exports"
 
 
 class ExportCommands:
@@ -33,7 +29,7 @@ class ExportCommands:
 
     async def start_export(self, session: Session, command: Event) -> Event:
         """A job that waits: 201. Raises 422 for a question that cannot be asked, 409 for one job too many."""
-        asked = _read(StartExport, command)
+        asked = read_command(StartExport, command, doing=DOING)
         source = self._sources.get(asked.source)
         if source is None:
             raise unknown_source(asked.source)
@@ -41,7 +37,7 @@ class ExportCommands:
             names = ", ".join(source.formats)
             raise Invalid(f"format must be one of {names}, got {asked.format}", code="unknown_format")
         question = source.check(asked.format, filters=asked.filters, options=asked.options)
-        owner = _owner(command)
+        owner = administrator_of(command)
         check_room(await store.count_kept(session, owner))
         job = await store.append(
             session,
@@ -59,48 +55,20 @@ class ExportCommands:
             status=201, result=body_of(job), export_id=str(job.id), export_source=job.source, format=job.format,
             filters=dict(job.filters), origin=asked.origin,
         )  # fmt: skip
-        return self._outcome(started, command, job.id)
+        return outcome_of(command, started, subject=f"export/{job.id}", source=self._speaks_as)
 
     async def end_export(self, session: Session, command: Event) -> Event:
         """The job is cancelled, or its file will be gone: 204. Doing it again changes nothing."""
-        asked = _read(EndExport, command)
-        job = await store.end_early(session, _id(asked.export_id), source=asked.source, owner_id=_owner(command))
+        asked = read_command(EndExport, command, doing=DOING)
+        job = await store.end_early(
+            session, _id(asked.export_id), source=asked.source, owner_id=administrator_of(command)
+        )
         if job is None:
             raise not_found(asked.export_id)
         ended = ExportEnded(
             status=204, export_id=str(job.id), export_source=job.source, state=job.state, origin=asked.origin
         )
-        return self._outcome(ended, command, job.id)
-
-    def _outcome(self, data: OutcomeData, command: Event, export_id: UUID) -> Event:
-        return new_event(
-            data,
-            source=self._speaks_as,
-            subject=f"export/{export_id}",
-            actor_id=command.actorid,
-            actor_type=command.actortype,
-            correlation_id=command.correlationid,
-            causation_id=command.id,
-            traceparent=command.traceparent,
-        )
-
-
-def _read(model: type[CommandT], command: Event) -> CommandT:
-    """The command's data. Only the gateway asks for exports, whoever else may speak on the bus."""
-    if command.source != model.SOURCE:
-        raise Refused(f"source_not_allowed: {command.source[:100]} may not ask for exports")
-    try:
-        return model.model_validate(command.data)
-    except ValidationError as error:
-        found = error.errors(include_url=False, include_input=False, include_context=False)
-        errors = [{"loc": ["body", *one["loc"]], "msg": one["msg"], "type": one["type"]} for one in found[:50]]
-        raise Invalid("the command is not well-formed", code="validation_error", errors=errors) from None
-
-
-def _owner(command: Event) -> str:
-    if not command.actorid or len(command.actorid) > 255:
-        raise Invalid("the command names no administrator", code="actor_missing")
-    return command.actorid
+        return outcome_of(command, ended, subject=f"export/{job.id}", source=self._speaks_as)
 
 
 def _id(text: str) -> UUID:
