@@ -42,7 +42,8 @@ class AuditSource:
     formats: Sequence[str] = FORMATS
     window = WINDOW
 
-    def __init__(self, beside: Database | None = None) -> None:
+    def __init__(self, beside: Database | None = None, *, most_held_bytes: int = MOST_HELD_BYTES) -> None:
+        self._most_held_bytes = most_held_bytes
         self._beside = beside
         """Where a second connection comes from, by which the later half of a window of lines is read meanwhile."""
 
@@ -97,7 +98,7 @@ class AuditSource:
             return await store.copy_lines(connection, filters, start=start, stop=stop, write=write)
         middle = (start + stop) // 2
         second = await self._beside.dedicated()
-        later = _Later(write)
+        later = _Later(write, most_held_bytes=self._most_held_bytes)
         try:
             await store.prepare(second)
             async with asyncio.TaskGroup() as group:
@@ -120,8 +121,9 @@ class AuditSource:
 class _Later:
     """Holds what comes before its turn, up to a bound, and then hands it on in order."""
 
-    def __init__(self, write: Write) -> None:
+    def __init__(self, write: Write, *, most_held_bytes: int) -> None:
         self._write = write
+        self._most_held_bytes = most_held_bytes
         self._held: list[bytes] = []
         self._size = 0
         self._turn = asyncio.Event()
@@ -129,7 +131,7 @@ class _Later:
     async def write(self, data: bytes) -> None:
         """Take a part; waits for the turn once enough is held."""
         if not self._turn.is_set():
-            if self._size < MOST_HELD_BYTES:
+            if self._size < self._most_held_bytes:
                 self._held.append(data)
                 self._size += len(data)
                 return

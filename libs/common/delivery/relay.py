@@ -53,10 +53,13 @@ class _Flight:
 class Relay:
     """Publishes one schema's outbox. `run` ends only when cancelled; every fault is retried with back-off."""
 
-    def __init__(self, database: Database, transport: Transport, *, producer: str) -> None:
+    def __init__(
+        self, database: Database, transport: Transport, *, producer: str, pace_seconds: float = PACE_SECONDS
+    ) -> None:
         self._database = database
         self._transport = transport
         self._producer = producer
+        self._pace_seconds = pace_seconds
         self._wake = asyncio.Event()
         self._urgent = asyncio.Event()
         self._notified = True
@@ -135,7 +138,7 @@ class Relay:
         self._urgent.clear()
         rows = await outbox.claim(connection, most)
         self._notified = self._notified or len(rows) == most
-        self._next_claim = asyncio.get_running_loop().time() + (PACE_SECONDS if len(rows) < FEW else 0.0)
+        self._next_claim = asyncio.get_running_loop().time() + (self._pace_seconds if len(rows) < FEW else 0.0)
         return rows
 
     async def _launch(

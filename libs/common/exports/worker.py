@@ -68,6 +68,7 @@ class ExportWorker:
         signer: ManifestSigner,
         speaks_as: str,
         clock: Callable[[], float] = time.time,
+        checkpoint_seconds: float = CHECKPOINT_SECONDS,
     ) -> None:
         self._database = database
         self._sources = sources
@@ -76,6 +77,7 @@ class ExportWorker:
         self._signer = signer
         self._speaks_as = speaks_as
         self._clock = clock
+        self._checkpoint_seconds = checkpoint_seconds
         self._worker = new_uuid()
         self._next_tidy = 0.0
 
@@ -192,7 +194,7 @@ class ExportWorker:
 
     async def _write_windows(self, job: ExportJob, source: Source, connection: Connection, file: GrowingFile) -> int:
         assert job.ends is not None
-        rows, due = job.rows, time.monotonic() + CHECKPOINT_SECONDS
+        rows, due = job.rows, time.monotonic() + self._checkpoint_seconds
         for start in range(job.position, job.ends, source.window):
             stop = min(start + source.window, job.ends)
             rows += await source.write_window(connection, job, start=start, stop=stop, write=file.write)
@@ -206,7 +208,7 @@ class ExportWorker:
                 if not held:
                     raise _NotOurs
                 crashpoint("export.after_checkpoint")
-                due = time.monotonic() + CHECKPOINT_SECONDS
+                due = time.monotonic() + self._checkpoint_seconds
         return rows
 
     async def _succeed(self, job: ExportJob, path: Path, *, rows: int, size: int, checkpoint: str | None) -> None:

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 
 from libs.common.database.engine import Database
-from libs.common.exports import worker
 from libs.common.exports.jobs import Policy
 from libs.common.exports.manifest import ManifestSigner
+from libs.common.exports.worker import ExportWorker
 from libs.common.keys import load_or_create_ed25519
 from services.audit.app import SPEAKS_AS
 from services.audit.exports import AuditSource
@@ -18,15 +18,15 @@ from services.audit.exports import AuditSource
 
 async def main(url: str, folder: Path, key: Path) -> None:
     """Run what waits, with a checkpoint after each small window."""
-    worker.CHECKPOINT_SECONDS = 0.0
     database = Database(url, schema="audit", application="export")
     source = AuditSource(database)
     source.window = 500
     policy = Policy(most_rows=10**6, most_bytes=2**30, most_seconds=600, kept_hours=1)
     signer = ManifestSigner(load_or_create_ed25519(key))
-    one = worker.ExportWorker(
-        database, {source.name: source}, folder=folder, policy=policy, signer=signer, speaks_as=SPEAKS_AS
-    )
+    one = ExportWorker(
+        database, {source.name: source}, folder=folder, policy=policy, signer=signer, speaks_as=SPEAKS_AS,
+        checkpoint_seconds=0.0,
+    )  # fmt: skip
     while await one.turn():
         pass
     await database.close()

@@ -15,7 +15,7 @@ from libs.common.exports.commands import ExportCommands
 from libs.common.exports.jobs import Policy
 from libs.common.exports.manifest import ManifestSigner
 from libs.common.exports.source import Source
-from libs.common.exports.worker import ExportWorker
+from libs.common.exports.worker import CHECKPOINT_SECONDS, ExportWorker
 from libs.common.identity import Actor, ActorType, Caller, Level, Origin
 from libs.common.ids import new_id
 from libs.common.keys import load_or_create_ed25519
@@ -33,12 +33,14 @@ class Exporter:
         self.built = built
         self.archive = archive
         self.folder = built.config.exports
+        self.checkpoint_seconds = CHECKPOINT_SECONDS
         self.sources: dict[str, Source] = {"audit": AuditSource(built.database)}
         self.signer = ManifestSigner(load_or_create_ed25519(built.config.keys / "audit.exports.key"))
 
     def worker(self, **given: Any) -> ExportWorker:
         """A new worker, as another process would have one."""
         made: dict[str, Any] = {"policy": GENEROUS, "signer": self.signer, "speaks_as": SPEAKS_AS}
+        made["checkpoint_seconds"] = self.checkpoint_seconds
         sources = given.pop("sources", self.sources)
         return ExportWorker(self.built.database, sources, folder=self.folder, **{**made, **given})
 

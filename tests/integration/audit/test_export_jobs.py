@@ -43,9 +43,9 @@ class Stumbling(AuditSource):
 
 
 @pytest.fixture
-async def long_log(archive: Archive, monkeypatch: pytest.MonkeyPatch) -> Archive:
+async def long_log(archive: Archive, exporter: Exporter) -> Archive:
     """Four thousand entries; a checkpoint after each window."""
-    monkeypatch.setattr("libs.common.exports.worker.CHECKPOINT_SECONDS", 0.0)
+    exporter.checkpoint_seconds = 0.0
     for _ in range(LOG // 1000):
         await archive.record(*[platform_event(time=platform_event().time) for _ in range(1000)])
     return archive
@@ -363,10 +363,8 @@ async def test_the_service_itself_runs_what_is_asked_for(exporter: Exporter, arc
 
 
 @pytest.mark.parametrize("held", [0, 10_000, 16 * 1024 * 1024])
-async def test_lines_read_by_two_connections_stay_in_order(
-    exporter: Exporter, long_log: Archive, monkeypatch: pytest.MonkeyPatch, held: int
-) -> None:
-    monkeypatch.setattr("services.audit.exports.MOST_HELD_BYTES", held)
+async def test_lines_read_by_two_connections_stay_in_order(exporter: Exporter, long_log: Archive, held: int) -> None:
+    exporter.sources = {"audit": AuditSource(exporter.built.database, most_held_bytes=held)}
     job, content = await exporter.exported("jsonl")
     assert sequences(content) == list(range(LOG))
     assert job["rows"] == LOG

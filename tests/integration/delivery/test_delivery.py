@@ -199,10 +199,7 @@ async def test_letters_whose_copy_the_broker_refuses_are_kept_once(database: Dat
     assert [event.id for event in ledger.seen] == [event.id for event in told] == [good.id]
 
 
-async def test_a_command_passes_the_events_that_wait_for_company(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("libs.common.delivery.relay.PACE_SECONDS", 0.5)
+async def test_a_command_passes_the_events_that_wait_for_company(database: Database) -> None:
     commands = replace(SETTINGS_COMMANDS, name="test.commands", bindings=("test.commands",))
     transport = EmbeddedTransport(queues=[QUEUE, commands])
     order: list[str] = []
@@ -214,7 +211,7 @@ async def test_a_command_passes_the_events_that_wait_for_company(
                 order.extend([queue.name] * len(found))
                 await subscription.settle(found)
 
-    relay = Relay(database, transport, producer="gateway")
+    relay = Relay(database, transport, producer="gateway", pace_seconds=0.5)
     async with running(relay.run, lambda: drain(QUEUE), lambda: drain(commands)):
         await write(database, an_event())
         await eventually(lambda: order == [QUEUE.name])
