@@ -1,7 +1,6 @@
 """Makers of messages and small topologies for tests of the broker."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from libs.common.broker.topology import COMMANDS, EVENTS, Queue
@@ -32,14 +31,14 @@ def event_message(
 
 def command_message(queue: Queue, *, body: bytes = b"{}") -> Message:
     """A command for the queue's service."""
-    return replace(
-        event_message("reeve.command.setting.change.v1", body=body), exchange=COMMANDS, routing_key=queue.name
+    return event_message("reeve.command.setting.change.v1", body=body)._replace(
+        exchange=COMMANDS, routing_key=queue.name
     )
 
 
 def reply_message(queue_name: str, *, body: bytes = b"{}") -> Message:
     """A reply to a reply queue."""
-    return replace(event_message("reeve.replies.v1", body=body), exchange="", routing_key=queue_name)
+    return event_message("reeve.replies.v1", body=body)._replace(exchange="", routing_key=queue_name)
 
 
 async def receive_count(subscription: Subscription, count: int) -> list[Delivery]:

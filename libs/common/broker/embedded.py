@@ -8,7 +8,6 @@ The transport trusts its own process: `sender` is always None and `app_id` is be
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from libs.common.broker.embedded_queue import EmbeddedQueue, EmbeddedSubscription, Passing, PassingSubscription
 from libs.common.broker.routing import topic_matches
@@ -39,7 +38,7 @@ class EmbeddedTransport:
         """
         if self._is_closed:
             raise Unconfirmed("the transport is closed")
-        message = replace(message, sender=None)
+        message = message._replace(sender=None)
         bound = [queue for queue in self._queues.values() if queue.takes(message)]
         heard = self._listening(message)
         if not bound and not heard:
@@ -71,7 +70,7 @@ class EmbeddedTransport:
         """Hand over to the reply queue if it is there; otherwise nothing happens."""
         passing = self._replies.get(message.routing_key)
         if passing is not None:
-            passing.put(replace(message, sender=None))
+            passing.put(message._replace(sender=None))
 
     @asynccontextmanager
     async def subscribe(self, queue: Queue, *, prefetch: int = 50) -> AsyncIterator[EmbeddedSubscription]:

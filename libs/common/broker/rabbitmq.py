@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 from aiormq.channel import Channel
 from aiormq.exceptions import DeliveryError
@@ -181,7 +180,7 @@ class RabbitTransport:
     async def dead_letter(self, queue: Queue, message: Message, *, reason: str) -> None:
         """Publish, confirmed, to the queue's dead letters; headers tell the reason and the vouched sender."""
         headers = {**message.headers, REASON_HEADER: reason, SENDER_HEADER: message.sender or ""}
-        await self.publish(replace(message, exchange=DEAD, routing_key=queue.name, headers=headers))
+        await self.publish(message._replace(exchange=DEAD, routing_key=queue.name, headers=headers))
 
     async def depth(self, queue_name: str) -> int:
         """Messages ready for delivery; raises ConnectionError when there is no such queue."""

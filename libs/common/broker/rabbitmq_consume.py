@@ -9,7 +9,7 @@ import contextlib
 import random
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from aiormq.abc import DeliveredMessage
 from aiormq.channel import Channel
@@ -30,8 +30,7 @@ QueueName = Callable[[Channel], Awaitable[str]]
 log = logs.get("broker")
 
 
-@dataclass(frozen=True, slots=True)
-class Tag:
+class Tag(NamedTuple):
     """A delivery tag means something on its own channel only."""
 
     channel: Channel

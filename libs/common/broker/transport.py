@@ -6,8 +6,8 @@ once; order within one queue is the order of publishing for as long as nothing i
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from types import MappingProxyType
+from typing import Any, NamedTuple, Protocol
 
 from libs.common.broker.topology import Queue
 
@@ -20,8 +20,7 @@ class Unroutable(Exception):
     """No queue took the message (mandatory return), or its queue is full (reject-publish)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """What travels. `sender` is the broker user that the broker vouches for; None where nobody does."""
 
     body: bytes
@@ -32,14 +31,13 @@ class Message:
     type: str
     app_id: str = ""
     """The producer: the service whose outbox the message comes from, such as `gateway`; empty for platforms."""
-    headers: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, Any] = MappingProxyType({})
     correlation_id: str | None = None
     reply_to: str | None = None
     sender: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """A message in this consumer's hands; `tag` is the transport's own handle for settling it."""
 
     message: Message

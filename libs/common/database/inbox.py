@@ -7,6 +7,7 @@ of different streams must never meet under one name. Messages that nobody number
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from libs.common.database.engine import Session, driver
 
@@ -81,8 +82,7 @@ _ADMIT_FOREIGN = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(NamedTuple):
     """What tells one message from another. `producer` is empty and `producerseq` None where nobody numbers."""
 
     producer: str

@@ -1,6 +1,7 @@
 """What arrived, as a subscriber handles it: events with what is known of their way, and what had to be parked."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from libs.common import logs
 from libs.common.broker.topology import Queue
@@ -22,8 +23,7 @@ class Refused(Exception):
     """This event can never be applied; the message is the reason its dead letter bears."""
 
 
-@dataclass(frozen=True, slots=True)
-class Arrived:
+class Arrived(NamedTuple):
     """An event in the hands of a handler, with what the transport knows of its way."""
 
     event: Event
@@ -62,8 +62,8 @@ def culprit(one: Arrived, error: Exception, attempts: int) -> Parked:
 
 def alone(message: Message, event: Event) -> Message:
     """One event of a packed message as a message of its own."""
-    return replace(
-        message, body=encode(event), content_type=STRUCTURED, message_id=event.id, type=event.type, headers={},
+    return message._replace(
+        body=encode(event), content_type=STRUCTURED, message_id=event.id, type=event.type, headers={},
         correlation_id=event.correlationid,
     )  # fmt: skip
 

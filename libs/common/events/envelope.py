@@ -7,9 +7,9 @@ the header prefixes `cloudEvents_`, `cloudEvents:` and `ce-` (CloudEvents AMQP b
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -28,14 +28,16 @@ _KNOWN = (
     "datacontenttype", "dataschema", "actorid", "actortype", "correlationid", "causationid",
     "severitytext", "traceparent", "tracestate",
 )  # fmt: skip
+_TEXTS = {"subject": 512, **dict.fromkeys(_KNOWN, 1024)}
+"""Attributes that are texts and may be absent, with the most characters they may have."""
+_OTHERS = frozenset({"specversion", "id", "source", "type", "time", "data", "data_base64", "producerseq"})
 
 
 class MalformedEvent(ValueError):
     """These bytes are no CloudEvent that Reeve takes; the message says why, without the data."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """One CloudEvent. `time` is aware and in UTC; `data` is JSON (an object, but for foreign events)."""
 
     id: str
@@ -54,11 +56,11 @@ class Event:
     traceparent: str | None = None
     tracestate: str | None = None
     producerseq: int | None = None
-    extensions: Mapping[str, str | int | bool] = field(default_factory=dict)
+    extensions: Mapping[str, str | int | bool] = MappingProxyType({})
 
     def numbered(self, producerseq: int) -> "Event":
         """This event with the number that its producer's relay gave it."""
-        return replace(self, producerseq=producerseq)
+        return self._replace(producerseq=producerseq)
 
     @property
     def severity(self) -> str:
@@ -136,34 +138,27 @@ def from_mapping(found: Any) -> Event:
     """One event from the parsed structured form; checks names, sizes and types of all attributes."""
     if not isinstance(found, dict):
         raise MalformedEvent("an event must be a JSON object")
-    rest = dict(found)
-    if rest.pop("specversion", None) != "1.0":
+    if found.get("specversion") != "1.0":
         raise MalformedEvent('specversion must be "1.0"')
-    if "data" in rest and "data_base64" in rest:
+    if "data" in found and "data_base64" in found:
         raise MalformedEvent("an event has data or data_base64, not both")
-    data = rest.pop("data", None)
-    if "data_base64" in rest:
-        data = {"data_base64": rest.pop("data_base64")}
-    kind = _required(rest, "type", _TYPE)
-    event_id = rest.pop("id", None)
+    data = {"data_base64": found["data_base64"]} if "data_base64" in found else found.get("data")
+    kind = _required(found, "type", _TYPE)
+    event_id = found.get("id")
     if not isinstance(event_id, str) or not 1 <= len(event_id) <= 255 or "\0" in event_id:
         raise MalformedEvent("id must be 1..255 characters without U+0000")
-    source = _required(rest, "source", _SOURCE)
-    time = _time(rest.pop("time", None))
-    subject = _text(rest, "subject", 512)
-    known = {name: _text(rest, name, 1024) for name in _KNOWN}
-    number = _number(rest.pop("producerseq", None))
-    for name, value in rest.items():
-        if not _NAME.fullmatch(name):
-            raise MalformedEvent("an attribute name must match [a-z0-9]{1,20}")
-        if not isinstance(value, str | int | bool) or (isinstance(value, str) and (len(value) > 1024 or "\0" in value)):
-            raise MalformedEvent(
-                f"attribute {name} must be a string of at most 1024 characters, an integer or a boolean"
-            )
-    return Event(
-        id=event_id, source=source, type=kind, time=time, data=data, subject=subject,
-        producerseq=number, extensions=rest, **known,
-    )  # fmt: skip
+    source = _required(found, "source", _SOURCE)
+    time = _time(found.get("time"))
+    number = _number(found.get("producerseq"))
+    texts: dict[str, Any] = {"datacontenttype": None}
+    extensions: dict[str, str | int | bool] = {}
+    for name, value in found.items():
+        if name in _TEXTS:
+            if value is not None:
+                texts[name] = _text(value, name, _TEXTS[name])
+        elif name not in _OTHERS:
+            extensions[name] = _extension(value, name)
+    return Event(event_id, source, kind, time, data, producerseq=number, extensions=extensions, **texts)
 
 
 def _binary(content_type: str | None, headers: Mapping[str, Any], body: bytes) -> Event:
@@ -221,19 +216,24 @@ def _amqp_time(milliseconds: int) -> str:
         raise MalformedEvent("time is out of range") from error
 
 
-def _required(found: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:
-    value = found.pop(name, None)
+def _required(found: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+    value = found.get(name)
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise MalformedEvent(f"{name} is missing or does not match {pattern.pattern}")
     return value
 
 
-def _text(found: dict[str, Any], name: str, most: int) -> str | None:
-    value = found.pop(name, None)
-    if value is None:
-        return None
+def _text(value: Any, name: str, most: int) -> str:
     if not isinstance(value, str) or not 1 <= len(value) <= most or "\0" in value:
         raise MalformedEvent(f"{name} must be 1..{most} characters without U+0000")
+    return value
+
+
+def _extension(value: Any, name: str) -> str | int | bool:
+    if not _NAME.fullmatch(name):
+        raise MalformedEvent("an attribute name must match [a-z0-9]{1,20}")
+    if not isinstance(value, str | int | bool) or (isinstance(value, str) and (len(value) > 1024 or "\0" in value)):
+        raise MalformedEvent(f"attribute {name} must be a string of at most 1024 characters, an integer or a boolean")
     return value
 
 
@@ -247,7 +247,7 @@ def _time(value: Any) -> datetime:
     if moment.tzinfo is None:
         raise MalformedEvent("time must carry its offset from UTC")
     try:
-        return moment.astimezone(UTC)
+        return moment if moment.tzinfo is UTC else moment.astimezone(UTC)
     except OverflowError as error:
         raise MalformedEvent("time is out of range") from error
 

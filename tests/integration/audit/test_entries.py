@@ -3,7 +3,6 @@
 import asyncio
 import random
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -23,7 +22,7 @@ EVENTS = 10_000
 
 def packed(events: Sequence[Event]) -> Message:
     """Several events as one message, as the relay packs them."""
-    return replace(message_of(events[0]), body=pack([encode(event) for event in events]), content_type=BATCH)
+    return message_of(events[0])._replace(body=pack([encode(event) for event in events]), content_type=BATCH)
 
 
 async def test_every_event_is_stored_once_however_often_and_in_whatever_order_it_comes(
@@ -210,7 +209,7 @@ async def test_the_task_that_makes_partitions_waits_when_it_cannot(built: Built,
 async def test_dead_letters_are_alone_in_a_pack_of_good_events(built: Built, archive: Archive) -> None:
     """An event that the catalogue does not know is parked with its reason; its neighbours are stored."""
     events = [request_recorded(producerseq=number) for number in range(1, 21)]
-    events[9] = replace(events[9], type="reeve.unheard.of.v1")
+    events[9] = events[9]._replace(type="reeve.unheard.of.v1")
     consuming = asyncio.ensure_future(built.service.tasks[0]())
     await built.transport.publish(packed(events))
     await eventually(lambda: archive.value("SELECT count(*) = 19 FROM entries"))

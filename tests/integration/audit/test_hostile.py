@@ -2,7 +2,6 @@
 
 import asyncio
 import string
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -141,7 +140,7 @@ def surrogates(text: str) -> bool:
 
 
 def broken(message: Message, **given_: Any) -> Message:
-    return replace(message, **given_)
+    return message._replace(**given_)
 
 
 async def test_what_cannot_be_an_event_is_parked_and_the_rest_goes_on(built: Built, archive: Archive) -> None:
@@ -154,7 +153,7 @@ async def test_what_cannot_be_an_event_is_parked_and_the_rest_goes_on(built: Bui
         broken(shop, body=string.printable.encode(), content_type="text/plain"),
         broken(shop, body=b"\xff\xfe\x00"),
         message_of(platform_event(data={"text": "x" * 300_000}), app_id="shop"),
-        message_of(replace(request_recorded(), type="reeve.unheard.of.v1"), app_id="shop"),
+        message_of(request_recorded()._replace(type="reeve.unheard.of.v1"), app_id="shop"),
     ]
     consuming = asyncio.ensure_future(built.service.tasks[0]())
     await built.transport.publish(message_of(good[0]))

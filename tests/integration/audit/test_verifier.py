@@ -1,7 +1,6 @@
 """The offline verifier, which shares no code with the service, reads what the service really leaves behind."""
 
 import asyncio
-from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,7 +18,7 @@ FEW = 700
 def events(count: int) -> list[Event]:
     """Events of one producer, some hard to write down, some of a platform."""
     own = [request_recorded(producerseq=number + 1) for number in range(count)]
-    strange = [replace(event, producerseq=None) for event in hostile()]
+    strange = [event._replace(producerseq=None) for event in hostile()]
     return [*own, *strange, platform_event()]
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import replace
 
 import pytest
 from yarl import URL
@@ -52,7 +51,7 @@ async def test_a_service_without_configure_rights_works_on_a_prepared_broker(nod
     async with service.replies("gateway.replies.one") as replies, service.listen(("#",)) as live:
         await service.publish(event_message("nobody.else.listens"))
         assert len(await live.receive(10)) == 1
-        await service.reply(replace(command_message(WORK), routing_key="gateway.replies.one"))
+        await service.reply(command_message(WORK)._replace(routing_key="gateway.replies.one"))
         assert len(await replies.receive(10)) == 1
     await service.close()
     await owner.close()

@@ -78,7 +78,7 @@ async def test_two_namespaces_do_not_meet(rabbitmq_namespace: RabbitNamespace) -
 
 async def test_a_dead_letter_bears_its_reason_and_its_sender(rabbitmq_namespace: RabbitNamespace) -> None:
     transport = await rabbitmq_namespace.connect(queues=(WORK,))
-    await transport.publish(replace(command_message(WORK, body=b"broken"), headers={"kept": "yes"}))
+    await transport.publish(command_message(WORK, body=b"broken")._replace(headers={"kept": "yes"}))
     async with transport.subscribe(WORK) as subscription:
         deliveries = await receive_count(subscription, 1)
         await transport.dead_letter(WORK, deliveries[0].message, reason="malformed: not JSON")

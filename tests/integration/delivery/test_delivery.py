@@ -247,7 +247,7 @@ class Vouched:
 
     async def receive(self, most: int) -> list[Delivery]:
         return [
-            replace(one, message=replace(one.message, sender=one.message.headers.get("vouched")))
+            one._replace(message=one.message._replace(sender=one.message.headers.get("vouched")))
             for one in await self._below.receive(most)
         ]
 
@@ -264,7 +264,7 @@ class VouchingTransport(EmbeddedTransport):
             yield Vouched(below)
 
     async def send(self, message: Message) -> None:
-        await self.publish(replace(message, headers={"vouched": message.sender}))
+        await self.publish(message._replace(headers={"vouched": message.sender}))
 
 
 SHOP = RegisteredClient("shop", "/platform/shop", ("com.shop.*", "platform.*"))

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
 import pytest
 from prometheus_client import REGISTRY
@@ -67,10 +66,11 @@ async def ask(transport: Transport, replies: CommandClient, asked: Event, *, tim
     """Send a command, `times` over, and wait for its outcome."""
     outcome = replies.expect(asked.id)
     assert outcome is not None
-    message = replace(
-        sent(asked), exchange=NOTIFICATIONS_COMMANDS.exchange, routing_key=NOTIFICATIONS_COMMANDS.name,
+    message = sent(asked)._replace(
+        exchange=NOTIFICATIONS_COMMANDS.exchange,
+        routing_key=NOTIFICATIONS_COMMANDS.name,
         reply_to=replies.reply_queue,
-    )  # fmt: skip
+    )
     for _ in range(times):
         await transport.publish(message)
     return await asyncio.wait_for(outcome, 10)
@@ -136,8 +136,8 @@ async def test_hostile_events_make_plain_notifications_and_no_dead_letters(
         job_id="\x00",
         action_url="//evil.example/",
     )
-    foreign = replace(
-        platform_event("com.shop.x", severity="critical"), data={"message": {"not": "text"}, "store_id": 2**64 - 1}
+    foreign = platform_event("com.shop.x", severity="critical")._replace(
+        data={"message": {"not": "text"}, "store_id": 2**64 - 1}
     )
     for event in (hostile, foreign):
         await transport.publish(sent(event))

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from dataclasses import replace
 
 import pytest
 
@@ -133,7 +132,7 @@ async def test_of_many_conditional_changes_in_one_message_the_first_wins(setting
 
 async def test_only_the_gateway_commands_settings(settings: SettingsUnderTest, bus: Bus) -> None:
     await bus.send(creation(settings))
-    foreign = replace(numbered(settings, 1, 9)[0], source="/reeve/notifications")
+    foreign = numbered(settings, 1, 9)[0]._replace(source="/reeve/notifications")
     await bus.transport.publish(bus.message(foreign, app_id="notifications"))
 
     async def reasons() -> list[str]:
@@ -146,7 +145,7 @@ async def test_only_the_gateway_commands_settings(settings: SettingsUnderTest, b
 
 async def test_a_malformed_command_is_refused_without_its_content(settings: SettingsUnderTest, bus: Bus) -> None:
     good = creation(settings)
-    bad = replace(good, data={**good.data, "key": "Bad Key", "action": "create_setting"})
+    bad = good._replace(data={**good.data, "key": "Bad Key", "action": "create_setting"})
     [outcome] = await bus.send(bad)
     assert (outcome.data["status"], outcome.data["error"]["error"]) == (422, "validation_error")
     assert "Bad Key" not in str(outcome.data)

@@ -1,7 +1,6 @@
 """Take events from platform services over HTTP: whole or not at all, durable before the answer."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 from libs.common.delivery.senders import RegisteredClient, type_allowed
 from libs.common.errors import Forbidden, Invalid
@@ -38,8 +37,7 @@ def check_events(events: Sequence[Event], caller: Caller, clients: Mapping[str, 
 
 def attributed(event: Event, caller: Caller) -> Event:
     """The event with what Reeve knows of its way; the number of another system's outbox is not ours."""
-    own = replace(
-        event,
+    own = event._replace(
         producerseq=None,
         actorid=event.actorid or caller.actor.id,
         actortype=event.actortype or caller.actor.type.value,
