@@ -65,12 +65,14 @@ class Database:
             json_deserializer=orjson.loads,
         )
         event.listen(self._engine.sync_engine, "checkout", _refuse_closed)
+        # The pool alone would give a connection that comes free to whoever asks at that moment, before those who wait.
+        self._turns = asyncio.Semaphore(pool_size)
         self._direct = DirectPool(self.dedicated, size=min(pool_size, DIRECT_CONNECTIONS))
 
     def transaction(self) -> AbstractAsyncContextManager[Session]:
         """One transaction, committed when the block ends and rolled back when it raises.
 
-        Raises `Unavailable` when no connection is free within a second, and when the database is gone
+        Connections are given out in the order in which they are asked for. Raises `Unavailable` when no connection is free within a second, and when the database is gone
         before the commit is known to have happened.
         """
         return self._transaction()
@@ -122,18 +124,32 @@ class Database:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Session]:
+        await self._turn()
         try:
-            session = await self._engine.connect()
-        except Exception as error:
-            raise unavailable(error) from error
-        try:
-            yield session
-        except Exception as error:
-            if is_transient(error):
+            try:
+                session = await self._engine.connect()
+            except Exception as error:
                 raise unavailable(error) from error
-            raise
+            try:
+                yield session
+            except Exception as error:
+                if is_transient(error):
+                    raise unavailable(error) from error
+                raise
+            finally:
+                await session.close()
         finally:
-            await session.close()
+            self._turns.release()
+
+    async def _turn(self) -> None:
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        try:
+            async with asyncio.timeout(POOL_WAIT_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise unavailable(error) from error
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Session]:

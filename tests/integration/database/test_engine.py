@@ -138,6 +138,25 @@ async def test_a_full_pool_refuses_within_a_second(platform: PlatformDatabase) -
     await database.close()
 
 
+async def test_connections_are_given_out_in_the_order_in_which_they_are_asked_for(platform: PlatformDatabase) -> None:
+    database = platform.database("settings", pool_size=1)
+    order: list[str] = []
+
+    async def read(name: str) -> None:
+        async with database.reading():
+            order.append(name)
+
+    async with asyncio.TaskGroup() as readers:
+        async with database.reading():
+            for name in ("first", "second"):
+                readers.create_task(read(name))
+                await asyncio.sleep(0.01)
+        # Free now, and asked for before those who wait have had their turn.
+        await read("third")
+    assert order == ["first", "second", "third"]
+    await database.close()
+
+
 async def test_an_idle_connection_that_the_server_closed_costs_no_request(
     platform: PlatformDatabase, database: Database
 ) -> None:

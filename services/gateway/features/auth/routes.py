@@ -23,6 +23,7 @@ from services.gateway.features.auth.schemas import (
 )
 from services.gateway.features.auth.store import StoredSession
 from services.gateway.features.factors.commands import SecondFactors
+from services.gateway.features.schemas import answers
 from services.gateway.features.users import store as users_store
 from services.gateway.features.users.models import User
 from services.gateway.features.users.schemas import AdminResponse
@@ -124,16 +125,16 @@ async def step_up(request: Request, caller: MayStepUp, body: StepUpRequest) -> S
     return StepUpResponse(access_token=token.text, expires_in=token.expires_in)
 
 
-@router.get("/me")
-async def view_self(request: Request, caller: MayViewSelf) -> AdminResponse:
+@router.get("/me", responses=answers(AdminResponse))
+async def view_self(request: Request, caller: MayViewSelf) -> Response:
     """The administrator who asks, with role, level and permissions. Whoever comes with another issuer's token and
     has no account here is 404 `no_account`."""
     access: AccessControl = request.app.state.access
-    async with access.database.reading() as session:
+    async with access.database.direct() as session:
         user = await users_store.find(session, caller.actor.id)
     if user is None:
         raise NotFound(f"no account here; the token's issuer makes its bearer {caller.actor.role}", code="no_account")
-    return AdminResponse.of(user)
+    return Response(AdminResponse.of(user).model_dump_json(), media_type="application/json")
 
 
 async def _check(access: AccessControl, body: SignInRequest, *, address: str | None) -> Checked:

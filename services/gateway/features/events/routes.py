@@ -5,13 +5,19 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common.errors import NotFound
-from libs.common.events import asyncapi
 from libs.common.events.all_types import CATALOG
 from libs.common.identity import Caller
 from services.gateway.access.guard import public, requires
 from services.gateway.features.events import commands
-from services.gateway.features.events.schemas import AcceptedResponse, CatalogResponse, EventTypeResponse
+from services.gateway.features.events.schemas import (
+    AcceptedResponse,
+    CatalogResponse,
+    EventTypeResponse,
+    entry_of,
+    whole_catalogue,
+)
 from services.gateway.features.route import AdminRoute
+from services.gateway.features.schemas import answers
 
 admin_router = APIRouter(prefix="/events", tags=["events"], route_class=AdminRoute)
 router = APIRouter(tags=["events"], route_class=AdminRoute)
@@ -71,17 +77,16 @@ async def asyncapi_document(request: Request, _: Anyone) -> Response:
     return Response(request.app.state.asyncapi, media_type="application/json")
 
 
-@admin_router.get("/catalog")
-async def list_event_types(caller: MayBrowse) -> CatalogResponse:
+@admin_router.get("/catalog", responses=answers(CatalogResponse))
+async def list_event_types(caller: MayBrowse) -> Response:
     """Every registered type with its JSON Schema and an example. A platform's own types may be sent unregistered."""
-    types = [EventTypeResponse(**asyncapi.describe(model)) for model in CATALOG]
-    return CatalogResponse(event_types=types, total=len(types), limit=len(types))
+    return Response(whole_catalogue(), media_type="application/json")
 
 
-@admin_router.get("/catalog/{event_type}")
-async def view_event_type(caller: MayRead, event_type: str) -> EventTypeResponse:
+@admin_router.get("/catalog/{event_type}", responses=answers(EventTypeResponse))
+async def view_event_type(caller: MayRead, event_type: str) -> Response:
     """One registered type."""
     model = CATALOG.find(event_type)
     if model is None:
         raise NotFound(f"{event_type[:100]} is not in the catalogue", code="event_type_not_found")
-    return EventTypeResponse(**asyncapi.describe(model))
+    return Response(entry_of(model), media_type="application/json")

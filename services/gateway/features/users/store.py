@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, func, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import asyncpg
 
-from libs.common.database.engine import Session
+from libs.common.database.engine import Connection, Session, driver
 from libs.common.errors import NotFound
 from libs.common.web.paging import MOST_COUNT
 from services.gateway.access.permissions import Role
@@ -22,6 +23,9 @@ _PUBLIC = (
     roles.c.level.label("role_level"), roles.c.permissions.label("role_permissions"), BORROWED.label("borrowed"),
 )  # fmt: skip
 _WITH_ROLES = users.outerjoin(roles, roles.c.name == users.c.role)
+_ONE = select(*_PUBLIC).select_from(_WITH_ROLES).where(users.c.id == bindparam("user_id"))
+_FIND = str(_ONE.compile(dialect=asyncpg.dialect()))  # type: ignore[no-untyped-call]
+"""As text, for plain connections too: who one is, is asked often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,10 @@ class Search:
     is_active: bool | None = None
 
 
-async def find(session: Session, user_id: str) -> User | None:
+async def find(session: Session | Connection, user_id: str) -> User | None:
     """One account, or None."""
-    found = await session.execute(select(*_PUBLIC).select_from(_WITH_ROLES).where(users.c.id == user_id))
-    row = found.one_or_none()
-    return _user(row._mapping) if row is not None else None
+    row = await driver(session).fetchrow(_FIND, user_id)
+    return _user(row) if row is not None else None
 
 
 async def get(session: Session, user_id: str) -> User:
@@ -129,4 +132,4 @@ def _conditions(sought: Search) -> list[ColumnElement[bool]]:
 def _user(row: Mapping[Any, Any]) -> User:
     fields = dict(row)
     rights = rights_from(fields["role"], level=fields.pop("role_level"), permissions=fields.pop("role_permissions"))
-    return User(**{**fields, "rights": rights, "borrowed": frozenset(fields["borrowed"])})
+    return User(**{**fields, "id": str(fields["id"]), "rights": rights, "borrowed": frozenset(fields["borrowed"])})
