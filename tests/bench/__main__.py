@@ -14,6 +14,7 @@ import typer
 import uvloop
 
 from libs.common.ids import new_id
+from tests.bench.access_figures import access_figures
 from tests.bench.audit_figures import audit_figures
 from tests.bench.broker_figures import broker_figures
 from tests.bench.export_figures import export_figures
@@ -38,11 +39,16 @@ def main(
     ] = 1_000_000,
     exported: Annotated[int, typer.Option(min=10_000, help="Entries of the log that is exported.")] = 200_000,
     only: Annotated[
-        str, typer.Option(help="Some of inside,broker,relay,audit,exports,verifier,http by commas; all when empty.")
+        str,
+        typer.Option(help="Some of inside,access,broker,relay,audit,exports,verifier,http by commas; all when empty."),
     ] = "",
 ) -> None:
     """Measure, print and keep."""
-    wanted = set(only.split(",")) if only else {"inside", "broker", "relay", "audit", "exports", "verifier", "http"}
+    wanted = (
+        set(only.split(","))
+        if only
+        else {"inside", "access", "broker", "relay", "audit", "exports", "verifier", "http"}
+    )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         figures = runner.run(measure(wanted, seconds=seconds, rows=rows, entries=entries, exported=exported))
     table = text_table(figures["machine"], rows_of(figures))
@@ -65,6 +71,9 @@ async def measure(wanted: set[str], *, seconds: float, rows: int, entries: int, 
     if not wanted - {"inside", "verifier"}:
         return figures
     async with found_postgres() as admin_url, found_rabbitmq() as amqp_url:
+        if "access" in wanted:
+            tell("access")
+            figures["access"] = await access_figures(admin_url, amqp_url, seconds=seconds)
         if "broker" in wanted:
             tell("broker")
             figures["broker"] = vars_of(await broker_figures(amqp_url))

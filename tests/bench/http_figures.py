@@ -57,7 +57,7 @@ async def read_figures(platform: RunningPlatform, *, seconds: float) -> dict[str
     ours = [request_bytes("GET", READ, headers=platform.headers)]
     bare = [request_bytes("GET", READ, headers=platform.headers)]
     found: dict[str, Any] = {"answer_bytes": len(body)}
-    async with _bare_server(body) as url:
+    async with bare_server(body) as url:
         for connections in CONNECTIONS:
             reference = await shoot(url, bare, connections=connections, seconds=seconds / 2)
             measured = await shoot(platform.url, ours, connections=connections, seconds=seconds)
@@ -93,7 +93,8 @@ def write_requests(platform: RunningPlatform, keys: Sequence[str]) -> list[bytes
 
 
 @asynccontextmanager
-async def _bare_server(body: bytes) -> AsyncIterator[str]:
+async def bare_server(body: bytes) -> AsyncIterator[str]:
+    """The URL of a bare FastAPI application that answers `READ` with these bytes, a process of its own."""
     port = free_port()
     with tempfile.NamedTemporaryFile() as file:
         file.write(body)

@@ -27,6 +27,8 @@ def _rows(figures: dict[str, Any]) -> Iterator[Row]:
             "internal read, one at a time: in-process ASGI", f"{clients['in_process_asgi_us']} us",
             f"aiohttp {clients['aiohttp_us']} us, httpx {clients['httpx_us']} us", "",
         )  # fmt: skip
+    if "access" in figures:
+        yield from _access(figures["access"])
     for name in ("rabbitmq", "embedded"):
         if f"platform_{name}" in figures:
             yield from _platform(name, figures[f"platform_{name}"])
@@ -55,6 +57,27 @@ def _rows(figures: dict[str, Any]) -> Iterator[Row]:
             f"aio-pika alone {broker['aio_pika_consume']:.0f}/s",
             "",
         )
+
+
+def _access(found: dict[str, Any]) -> Iterator[Row]:
+    own, mixed, spread, unknown = found["own_read"], found["mixed"], found["spread"], found["unknown_keys"]
+    yield (
+        "gateway alone, a read it answers itself, 64 connections", f"{own['per_second']}/s, p99 {own['p99_ms']} ms",
+        f"bare FastAPI {own['bare_per_second']}/s: {own['times_bare']} times as long", "<= 2.5 times",
+    )  # fmt: skip
+    yield (
+        f"who calls and what they may do, {mixed['admins']} admins, {mixed['per_second']}/s",
+        f"{mixed['hit_share']:.2%} from the cache, p99 <= {mixed['check_p99_ms']} ms", "", ">= 99%, p99 < 1 ms",
+    )  # fmt: skip
+    yield (
+        f"a changed role holds on {spread['gateways']} gateways", f"p50 {spread['p50_ms']} p99 {spread['p99_ms']} ms",
+        f"{spread['changes']} changes, longest {spread['max_ms']} ms", "p99 < 1000 ms",
+    )  # fmt: skip
+    yield (
+        f"{unknown['tokens']} tokens with unknown keys at {unknown['per_second']:.0f}/s",
+        f"{unknown['fetches']} fetch of the key set, refused p99 {unknown['refused_p99_ms']} ms",
+        f"others meanwhile p99 {unknown['served_p99_ms']} ms", "1 fetch, p99 < 50 ms",
+    )  # fmt: skip
 
 
 def _platform(name: str, found: dict[str, Any]) -> Iterator[Row]:

@@ -73,7 +73,7 @@ def four_services(
         **(extra or {}),
     }
     programs = {}
-    for name in (*SERVICES, *[SECOND_GATEWAY][: gateways - 1]):
+    for name in (*SERVICES, *[f"gateway-{number}" for number in range(2, gateways + 1)]):
         service = name.partition("-")[0]
         port = ports.get(name) or free_port()
         own = {"REEVE_PORT": str(port), "REEVE_METRICS_PORT": str(free_port())}

@@ -129,10 +129,13 @@ async def test_lookups_are_cached_and_counted(door: Door) -> None:
     def count(result: str) -> float:
         return REGISTRY.get_sample_value("reeve_permission_cache_total", {"result": result}) or 0.0
 
-    hits, misses = count("hit"), count("miss")
+    def timed() -> float:
+        return REGISTRY.get_sample_value("reeve_permission_check_seconds_count") or 0.0
+
+    hits, misses, checks = count("hit"), count("miss"), timed()
     for _ in range(20):
         await door.call("GET", "/samples/theme", token=token)
-    assert (count("hit") - hits, count("miss") - misses) == (19, 1)
+    assert (count("hit") - hits, count("miss") - misses, timed() - checks) == (19, 1, 20)
 
 
 async def test_every_caller_has_a_limit_of_their_own(gateway_database: Database) -> None:
