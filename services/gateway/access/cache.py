@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from libs.common.errors import Unavailable
+
 Value = TypeVar("Value")
 
 
@@ -18,6 +20,7 @@ class _Abandoned(Exception):
 class _Kept(Generic[Value]):
     value: Value
     until: float
+    old_at: float
 
 
 class ShortCache(Generic[Value]):
@@ -43,11 +46,20 @@ class ShortCache(Generic[Value]):
         self._kept: OrderedDict[str, _Kept[Value]] = OrderedDict()
         self._loading: dict[str, asyncio.Future[Value]] = {}
         self._evictions = 0
+        self._renewals: dict[str, asyncio.Task[None]] = {}
 
-    def find(self, key: str) -> Value | None:
-        """The value, if it is there and not too old."""
+    def find(self, key: str, *, renew: Callable[[], Awaitable[Value]] | None = None) -> Value | None:
+        """The value, if it is there and not too old.
+
+        One that is past the half of its time is loaded again by `renew`, behind the back of whoever asks: what is
+        asked for often is always there, and never older than its time.
+        """
         kept = self._kept.get(key)
-        return kept.value if kept is not None and kept.until > self._clock() else None
+        if kept is None or kept.until <= (now := self._clock()):
+            return None
+        if renew is not None and kept.old_at <= now and key not in self._renewals:
+            self._renewals[key] = asyncio.create_task(self._renew(key, renew))
+        return kept.value
 
     async def load(self, key: str, load: Callable[[], Awaitable[Value]]) -> Value:
         """Load and keep a value. An error of the load goes to everybody who waited for it, and nothing is kept."""
@@ -85,11 +97,26 @@ class ShortCache(Generic[Value]):
         for name in [name for name, kept in self._kept.items() if where is None or where(kept.value)]:
             del self._kept[name]
 
+    def close(self) -> None:
+        """Load nothing more behind anybody's back."""
+        for renewal in self._renewals.values():
+            renewal.cancel()
+
+    async def _renew(self, key: str, load: Callable[[], Awaitable[Value]]) -> None:
+        try:
+            await self.load(key, load)
+        except Unavailable:
+            pass  # Kept for the rest of its time; whoever asks after that is told.
+        except Exception:
+            self._kept.pop(key, None)
+        finally:
+            del self._renewals[key]
+
     def _keep(self, key: str, value: Value) -> None:
-        seconds = self._lapses_in(value)
-        self._kept[key] = _Kept(
-            value, self._clock() + (self._ttl_seconds if seconds is None else min(seconds, self._ttl_seconds))
-        )
+        lapses_in = self._lapses_in(value)
+        seconds = self._ttl_seconds if lapses_in is None else min(lapses_in, self._ttl_seconds)
+        now = self._clock()
+        self._kept[key] = _Kept(value, now + seconds, now + seconds / 2)
         self._kept.move_to_end(key)
         if len(self._kept) > self._most_keys:
             self._kept.popitem(last=False)

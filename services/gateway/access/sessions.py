@@ -1,11 +1,13 @@
 """Who a token stands for right now: verified tokens, live sessions, registered clients.
 
-An actor is looked up once and kept for at most five seconds; whatever ends a session or changes a
-right evicts it at once, here directly and on other gateways by the event that says so.
+An actor is looked up once and kept for at most five seconds, and looked up again behind the back of whoever keeps
+asking. Whatever ends a session or changes a right evicts it at once, here directly and on other gateways by the event
+that says so.
 """
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -122,7 +124,8 @@ class AccessControl:
 
     async def ip_rules(self) -> IpRules:
         """The rules about addresses. Raises whatever the database raises when they cannot be known."""
-        return self._ip_rules.find("") or await self._ip_rules.load("", self._look_up_ip_rules)
+        known = self._ip_rules.find("", renew=self._look_up_ip_rules)
+        return known or await self._ip_rules.load("", self._look_up_ip_rules)
 
     def forget_ip_rules(self) -> None:
         """Look the rules about addresses up again."""
@@ -187,8 +190,10 @@ class AccessControl:
                 pass
 
     def close(self) -> None:
-        """End the threads that check passwords."""
+        """End the threads that check passwords, and look nothing up any more."""
         self.passwords.close()
+        for cache in (self._admins, self._clients, self._ip_rules):
+            cache.close()
 
     async def _verified(self, token: str) -> Claims:
         try:
@@ -205,13 +210,14 @@ class AccessControl:
         return await self._client(claims)
 
     async def _admin(self, session_id: str, epoch: int) -> Actor:
-        actor = self._admins.find(session_id)
+        look_up = partial(self._look_up_admin, session_id)
+        actor = self._admins.find(session_id, renew=look_up)
         # A token that was made after a change of rights shows that what is known here is from before it.
         if actor is not None and actor.permission_epoch >= epoch:
             _HIT.inc()
             return actor
         _MISS.inc()
-        return await self._admins.load(session_id, lambda: self._look_up_admin(session_id))
+        return await self._admins.load(session_id, look_up)
 
     async def _look_up_admin(self, session_id: str) -> Actor:
         asked_at = time.time()  # Before the answer: a lapse may be noticed early, never late.
@@ -238,12 +244,13 @@ class AccessControl:
 
     async def _client(self, claims: Claims) -> Actor:
         client_id = claims.sub
-        rights = self._clients.find(client_id)
+        look_up = partial(self._look_up_client, client_id)
+        rights = self._clients.find(client_id, renew=look_up)
         if rights is not None and rights.permission_epoch >= claims.permission_epoch:
             _HIT.inc()
         else:
             _MISS.inc()
-            rights = await self._clients.load(client_id, lambda: self._look_up_client(client_id))
+            rights = await self._clients.load(client_id, look_up)
         # A client gets a new token by itself, so one from before its scopes or secret changed need not be interpreted.
         if rights.permission_epoch != claims.permission_epoch or claims.jti in rights.revoked:
             raise invalid_token("the token was taken back")

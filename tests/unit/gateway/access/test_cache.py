@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from libs.common.errors import Unauthenticated, Unavailable
 from services.gateway.access.cache import ShortCache
 
 
@@ -152,3 +153,67 @@ async def test_a_value_is_kept_no_longer_than_it_says_of_itself(lapses_in: str, 
     assert kept.find("k") == (lapses_in if kept_seconds else None)
     clock.now = kept_seconds
     assert kept.find("k") is None
+
+
+async def test_what_is_asked_for_often_is_loaded_again_before_it_is_too_old() -> None:
+    clock = Clock()
+    kept, source = cache(clock), Source()
+    source.go.set()
+    await kept.load("a", source)
+    clock.now = 2.4
+    assert kept.find("a", renew=source) == "v"
+    await asyncio.sleep(0)
+    assert source.loads == 1
+    source.value, clock.now = "w", 2.5
+    assert [kept.find("a", renew=source) for _ in range(3)] == ["v", "v", "v"]
+    await asyncio.sleep(0)
+    assert (source.loads, kept.find("a")) == (2, "w")
+    clock.now = 7.4
+    assert kept.find("a") == "w"
+
+
+async def test_an_eviction_during_a_renewal_is_not_undone_by_it() -> None:
+    clock = Clock()
+    kept, source = cache(clock), Source()
+    source.go.set()
+    await kept.load("a", source)
+    source.go.clear()
+    clock.now = 3
+    kept.find("a", renew=source)
+    await asyncio.sleep(0)
+    kept.evict("a")
+    source.go.set()
+    await asyncio.sleep(0)
+    assert kept.find("a") is None
+
+
+async def test_a_renewal_that_learns_that_it_holds_no_more_ends_it_and_one_that_learns_nothing_does_not() -> None:
+    for error, left in ((Unavailable("gone"), "v"), (Unauthenticated("ended"), None)):
+        clock = Clock()
+        kept, source = cache(clock), Source()
+        source.go.set()
+        await kept.load("a", source)
+
+        async def fail(error: Exception = error) -> str:
+            raise error
+
+        clock.now = 3
+        assert kept.find("a", renew=fail) == "v"
+        await asyncio.sleep(0)
+        assert kept.find("a") == left
+        clock.now = 5
+        assert kept.find("a") is None
+
+
+async def test_nothing_is_renewed_after_the_end() -> None:
+    clock = Clock()
+    kept, source = cache(clock), Source()
+    source.go.set()
+    await kept.load("a", source)
+    source.go.clear()
+    clock.now = 3
+    kept.find("a", renew=source)
+    await asyncio.sleep(0)
+    kept.close()
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
