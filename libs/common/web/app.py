@@ -68,7 +68,7 @@ class Application(FastAPI):
             if dependant is None:
                 continue
             for method in context.methods or ():
-                operation = schema["paths"].get(context.path, {}).get(method.lower())
+                operation = schema["paths"].get(context.path_format, {}).get(method.lower())
                 if operation is not None:
                     _complete(operation, dependant)
         return schema
