@@ -58,7 +58,7 @@ async def platform_db(
 
     yield make
     for database in made:
-        await platform_databases.drop(database)
+        await platform_databases.give_back(database)
 
 
 @pytest.fixture
