@@ -1,5 +1,6 @@
 """What every lane may ask for: a real Postgres with fresh databases, a real RabbitMQ with fresh namespaces."""
 
+import gc
 import os
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -16,7 +17,9 @@ pytest_plugins = ("tests.support.rabbitmq_fixtures",)
 
 # A machine that is busy makes any example slow now and then: no claim here is about time.
 settings.register_profile("full", deadline=None)
-settings.register_profile("quick", deadline=None, max_examples=5)  # for `make unit`, between two keystrokes
+settings.register_profile(
+    "quick", deadline=None, max_examples=5, database=None
+)  # for `make unit`, between two keystrokes
 settings.load_profile("full")
 
 VECTORS = Path(os.environ.get("REEVE_TEST_VECTORS", Path(__file__).resolve().parents[2] / "shared" / "vectors"))
@@ -58,7 +61,7 @@ async def platform_db(
 
     yield make
     for database in made:
-        await platform_databases.drop(database)
+        await platform_databases.give_back(database)
 
 
 @pytest.fixture
@@ -81,6 +84,16 @@ async def database_for(
     yield open_for
     for database in opened:
         await database.close()
+
+
+# What is imported stays to the end: looking through it for rubbish again and again takes longer than the rubbish is worth.
+gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """From here on the collector looks at what tests leave behind, and at nothing that was there before."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

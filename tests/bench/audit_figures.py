@@ -43,7 +43,7 @@ async def audit_figures(admin_url: str, amqp_url: str, *, events: int = 40_000) 
             platform = await databases.make("audit")
             found[f"{name}_per_second"] = round(await _drained(platform, amqp_url, made))
             found[f"{name}_copy_per_second"] = round(await _copied(platform, made))
-            await databases.drop(platform)
+            await databases.give_back(platform)
         found["copy_per_second"] = found["packed_copy_per_second"]
         return found
     finally:

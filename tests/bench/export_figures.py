@@ -54,7 +54,7 @@ async def export_figures(admin_url: str, *, rows: int) -> dict[str, Any]:
                     name = export_format if compression == "none" else f"{export_format}_{compression}"
                     measured.setdefault(name, []).append(rows / seconds)
         await database.close()
-        await databases.drop(platform)
+        await databases.give_back(platform)
         return {"rows": rows, **{name: round(statistics.median(found)) for name, found in measured.items()}}
     finally:
         await databases.close()

@@ -35,7 +35,7 @@ async def relay_figures(admin_url: str, *, rows: int) -> dict[str, Any]:
                     "ratio": round(relayed / alone, 3),
                 }  # fmt: skip
             await database.close()
-            await databases.drop(platform)
+            await databases.give_back(platform)
             return found
         finally:
             await databases.close()

@@ -22,4 +22,4 @@ async def house(
     opened = await asyncio.to_thread(open_house, database, folder)
     yield opened
     await asyncio.to_thread(opened.stop)
-    await platform_databases.drop(database)
+    await platform_databases.give_back(database)

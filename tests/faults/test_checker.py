@@ -34,7 +34,7 @@ async def own_platform(
     finally:
         await made.end()
         await remove_namespace(rabbitmq, made.namespace)
-        await platform_databases.drop(database)
+        await platform_databases.give_back(database)
 
 
 @pytest.mark.parametrize(

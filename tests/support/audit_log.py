@@ -5,8 +5,10 @@ It shares no code with the server or the verifier: where all three agree, they a
 
 import base64
 import hashlib
+import pickle
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -101,6 +103,14 @@ class MadeLog:
     def head(self) -> MadeCheckpoint:
         """The newest checkpoint."""
         return self.checkpoints[-1]
+
+    def copy(self) -> Self:
+        """A log of its own to be tampered with. Pickle takes a tenth of the time of `deepcopy`."""
+        entries: list[MadeEntry] = pickle.loads(pickle.dumps(self.entries, pickle.HIGHEST_PROTOCOL))
+        return replace(
+            self, entries=entries, nodes=dict(self.nodes), places=list(self.places),
+            checkpoints=[replace(one) for one in self.checkpoints],
+        )  # fmt: skip
 
     def hashes(self, size: int | None = None) -> list[bytes]:
         """The stored leaf hashes."""

@@ -5,6 +5,8 @@ import inspect
 from collections.abc import Awaitable, Callable
 from time import monotonic
 
+FIRST_PAUSE_SECONDS = 0.001
+
 
 async def eventually(
     condition: Callable[[], object | Awaitable[object]],
@@ -14,8 +16,10 @@ async def eventually(
 ) -> object:
     """Return the first true value of `condition`; fail when there was none within the time, or its last assertion.
 
-    `condition` may be a coroutine function, may return a value or assert.
+    `condition` may be a coroutine function, may return a value or assert. It is asked again after a millisecond,
+    and then after pauses that double up to `every_seconds`.
     """
+    pause = min(FIRST_PAUSE_SECONDS, every_seconds)
     deadline = monotonic() + within_seconds
     while True:
         failure: AssertionError | None = None
@@ -29,4 +33,5 @@ async def eventually(
             failure = error
         if monotonic() >= deadline:
             raise AssertionError(f"not within {within_seconds} s") from failure
-        await asyncio.sleep(every_seconds)
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, every_seconds)

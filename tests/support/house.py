@@ -50,7 +50,8 @@ class House:
     def client(self, role: str | None = "super_admin") -> httpx.Client:
         """A client of the gateway with the token of a role, or without one."""
         headers = {"authorization": f"Bearer {self.token(role)}"} if role else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=20)
+        # Plain HTTP: to load the authorities of TLS would take 20 ms.
+        return httpx.Client(base_url=self.url, headers=headers, timeout=20, verify=False)
 
     def token(self, role: str) -> str:
         """The access token of an administrator of this role, or of the shop (`client`)."""

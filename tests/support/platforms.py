@@ -43,7 +43,7 @@ async def running_services(
     finally:
         await made.end()
         await remove_namespace(amqp_url, made.namespace)
-        await databases.drop(database)
+        await databases.give_back(database)
 
 
 def four_services(

@@ -17,6 +17,7 @@ from libs.common.database.embedded import EmbeddedPostgres
 from libs.common.database.engine import Database
 from libs.common.database.migrate import migrate
 from tests.support.docker import engine_answers
+from tests.support.restored import Original
 
 LOCAL = "postgresql://postgres@127.0.0.1:5432/postgres"
 IMAGE = "postgres:17-alpine"
@@ -47,6 +48,7 @@ class PlatformDatabase:
     role_prefix: str
     admin_url: str
     urls: Mapping[str, str]
+    template: frozenset[str] = frozenset()
     migrated: set[str] = field(default_factory=set)
 
     async def migrate(self, *services: str) -> None:
@@ -68,43 +70,58 @@ class PlatformDatabase:
 
 
 class PlatformDatabases:
-    """Makes platform databases on one Postgres, all with the roles of one prefix, by copying migrated templates."""
+    """Makes platform databases on one Postgres, all with the roles of one prefix, by copying migrated templates.
+
+    A database that is given back is handed out again as good as new, or dropped where that cannot be had.
+    """
 
     def __init__(self, admin_url: str) -> None:
         self._admin_url = admin_url
         self.role_prefix = f"reeve_t{secrets.token_hex(4)}"
         self.passwords = {role: secrets.token_hex(8) for role in ROLES}
-        self._templates: dict[frozenset[str], PlatformDatabase] = {}
+        self._templates: dict[frozenset[str], _Template] = {}
         self._leftover: list[str] = []
 
     async def make(self, *services: str) -> PlatformDatabase:
         """A database of its own, with the schemas of `services` migrated."""
         template = await self._template(frozenset(services))
-        name = self._name()
-        await self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template.name}"')
-        everyone = ", ".join(f'"{self.role_prefix}_{role}"' for role in ROLES)
-        await self._execute(f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC')
-        await self._execute(f'GRANT CONNECT ON DATABASE "{name}" TO {everyone}')
+        name = template.spare.pop() if template.spare else await self._copy(template.made.name)
         return PlatformDatabase(
             name=name,
             role_prefix=self.role_prefix,
-            admin_url=_renamed(template.admin_url, name),
-            urls={role: _renamed(url, name) for role, url in template.urls.items()},
+            admin_url=_renamed(self._admin_url, name),
+            urls={role: _renamed(url, name) for role, url in template.made.urls.items()},
+            template=template.services,
             migrated=set(services),
         )
 
-    async def drop(self, database: PlatformDatabase) -> None:
-        """Drop the database, whoever is still connected; a few at a time, since each waits for a checkpoint."""
+    async def give_back(self, database: PlatformDatabase) -> None:
+        """Take the database from whoever is still connected."""
+        template = self._templates[database.template]
+        if template.original and await template.original.restore(database.admin_url):
+            template.spare.append(database.name)
+            return
+        # A few at a time: each waits for a checkpoint, and they can share one.
         self._leftover.append(database.name)
         if len(self._leftover) >= MOST_LEFTOVER:
             await self._drop_leftover()
 
     async def close(self) -> None:
         """Drop what is left: databases, templates and roles."""
-        self._leftover += [template.name for template in self._templates.values()]
+        for template in self._templates.values():
+            self._leftover += [template.made.name, *template.spare]
         await self._drop_leftover()
-        for role in ROLES:
-            await self._execute(f'DROP ROLE IF EXISTS "{self.role_prefix}_{role}"')
+        await self._execute(*(f'DROP ROLE IF EXISTS "{self.role_prefix}_{role}"' for role in ROLES))
+
+    async def _copy(self, template: str) -> str:
+        name = self._name()
+        everyone = ", ".join(f'"{self.role_prefix}_{role}"' for role in ROLES)
+        await self._execute(
+            f'CREATE DATABASE "{name}" TEMPLATE "{template}"',
+            f'REVOKE ALL ON DATABASE "{name}" FROM PUBLIC',
+            f'GRANT CONNECT ON DATABASE "{name}" TO {everyone}',
+        )
+        return name
 
     async def _drop_leftover(self) -> None:
         names, self._leftover = self._leftover, []
@@ -116,24 +133,35 @@ class PlatformDatabases:
         address = parts.netloc.rpartition("@")[2]
         return urlunsplit(parts._replace(netloc=f"{role}:{password}@{address}"))
 
-    async def _template(self, services: frozenset[str]) -> PlatformDatabase:
+    async def _template(self, services: frozenset[str]) -> "_Template":
         if services not in self._templates:
             name = self._name()
             urls = await prepare(self._admin_url, passwords=self.passwords, database=name, role_prefix=self.role_prefix)
-            made = PlatformDatabase(name, self.role_prefix, _renamed(self._admin_url, name), urls)
-            self._templates[services] = made
+            made = PlatformDatabase(name, self.role_prefix, _renamed(self._admin_url, name), urls, services)
             await made.migrate(*sorted(services))
+            self._templates[services] = _Template(services, made, await Original.read(made.admin_url))
         return self._templates[services]
 
     def _name(self) -> str:
         return f"{self.role_prefix}_{secrets.token_hex(4)}"
 
-    async def _execute(self, statement: str) -> None:
+    async def _execute(self, *statements: str) -> None:
         connection = await asyncpg.connect(self._admin_url, timeout=10)
         try:
-            await connection.execute(statement)
+            for statement in statements:
+                await connection.execute(statement)
         finally:
             await connection.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Template:
+    """A database that is copied and never used, and copies that nobody has at the moment."""
+
+    services: frozenset[str]
+    made: PlatformDatabase
+    original: Original | None
+    spare: list[str] = field(default_factory=list)
 
 
 def _renamed(url: str, database: str) -> str:

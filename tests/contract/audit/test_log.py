@@ -141,4 +141,4 @@ async def test_a_public_log_is_for_everybody_and_reading_it_adds_nothing_to_it(
         assert any(one["action"] == "verify_audit_log" for one in found)
     finally:
         house.stop()
-        await platform_databases.drop(database)
+        await platform_databases.give_back(database)

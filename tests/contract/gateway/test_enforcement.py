@@ -25,7 +25,7 @@ async def observing(
     opened = await asyncio.to_thread(open_house, database, folder, REEVE_ENFORCEMENT="observe")
     yield opened
     await asyncio.to_thread(opened.stop)
-    await platform_databases.drop(database)
+    await platform_databases.give_back(database)
 
 
 @pytest.fixture(scope="module")
@@ -109,5 +109,5 @@ async def test_the_start_says_it_loudly_at_every_level_of_logging(
             open_house, database, tmp_path / enforcement, REEVE_ENFORCEMENT=enforcement, REEVE_LOG_LEVEL="error"
         )
         await asyncio.to_thread(opened.stop)
-        await platform_databases.drop(database)
+        await platform_databases.give_back(database)
         assert (OBSERVING in capfd.readouterr().err) is is_said

@@ -146,7 +146,7 @@ async def settings_platform(platform_databases: PlatformDatabases) -> AsyncItera
     """One platform database for all of these tests; each finds its tables empty."""
     platform = await platform_databases.make("settings")
     yield platform
-    await platform_databases.drop(platform)
+    await platform_databases.give_back(platform)
 
 
 @pytest.fixture

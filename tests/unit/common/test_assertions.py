@@ -8,7 +8,6 @@ from typing import Any
 import jwt
 import pytest
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from libs.common.assertions import LIFETIME_SECONDS, MOST_CACHED, AssertionMinter, AssertionVerifier
 from libs.common.errors import Unauthenticated
 from libs.common.identity import Actor, ActorType, Caller, Level, Origin
+from tests.support.foreign_tokens import RSA_KEY
 
 KEY = Ed25519PrivateKey.generate()
 PEM = KEY.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
@@ -177,12 +177,11 @@ def test_a_header_that_is_not_exactly_ours_is_refused(header: dict[str, Any]) ->
 
 def test_tokens_of_another_library_with_confused_algorithms_are_refused() -> None:
     headers = {"typ": "reeve-assertion+jwt"}
-    rsa_key = rsa.generate_private_key(65537, 2048)
     tokens = [
         jwt.encode(claims(), "", algorithm="none", headers=headers),
         jwt.encode(claims(), KEY.public_key().public_bytes_raw(), algorithm="HS256", headers=headers),
         jwt.encode(claims(), base64.b64encode(PUBLIC_PEM), algorithm="HS256", headers=headers),
-        jwt.encode(claims(), rsa_key, algorithm="RS256", headers=headers),
+        jwt.encode(claims(), RSA_KEY, algorithm="RS256", headers=headers),
         jwt.encode(claims(), Ed25519PrivateKey.generate(), algorithm="EdDSA", headers=headers),
     ]
     for token in tokens:

@@ -1,7 +1,6 @@
 """No byte of a log can be changed without being found: in its leaves, hashes, heads and openings, and in its files as a whole."""
 
 import base64
-import copy
 import hashlib
 import tempfile
 from collections.abc import Callable
@@ -47,7 +46,7 @@ def test_whatever_log_is_built_it_holds(size: int, older: list[int], pending: in
 @settings(max_examples=60, deadline=None)
 @given(st.data(), FORMS)
 def test_any_byte_of_a_leaf(data: st.DataObject, form: str) -> None:
-    log = copy.deepcopy(WHOLE)
+    log = WHOLE.copy()
     index = data.draw(st.integers(0, 259))
     entry = log.entries[index]
     entry.body = flipped(entry.body, data.draw(st.integers(0, len(entry.body) - 1)), data.draw(st.integers(1, 255)))
@@ -57,7 +56,7 @@ def test_any_byte_of_a_leaf(data: st.DataObject, form: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.data(), FORMS)
 def test_any_byte_of_a_leaf_with_its_hash_made_anew(data: st.DataObject, form: str) -> None:
-    log = copy.deepcopy(WHOLE)
+    log = WHOLE.copy()
     index = data.draw(st.integers(0, 259))
     entry = log.entries[index]
     place, by = data.draw(st.integers(0, len(entry.body) - 1)), data.draw(st.integers(1, 255))
@@ -69,7 +68,7 @@ def test_any_byte_of_a_leaf_with_its_hash_made_anew(data: st.DataObject, form: s
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 259), st.integers(0, 31), st.integers(1, 255), FORMS)
 def test_any_byte_of_a_stored_hash(index: int, place: int, by: int, form: str) -> None:
-    log = copy.deepcopy(WHOLE)
+    log = WHOLE.copy()
     log.entries[index].leaf_hash = flipped(log.entries[index].leaf_hash, place, by)
     assert verdict_kinds(log, form) - consequences(index) == {Kind.LEAF}
 
@@ -77,7 +76,7 @@ def test_any_byte_of_a_stored_hash(index: int, place: int, by: int, form: str) -
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 31), st.integers(1, 255), st.sampled_from(["tiles", "dump"]))
 def test_any_byte_of_a_node(place: int, by: int, form: str) -> None:
-    log = copy.deepcopy(WHOLE)
+    log = WHOLE.copy()
     log.nodes[8, 0] = flipped(log.nodes[8, 0], place, by)
     assert verdict_kinds(log, form) == {Kind.LEAF}
 
@@ -85,7 +84,7 @@ def test_any_byte_of_a_node(place: int, by: int, form: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.data(), FORMS)
 def test_any_character_of_a_head(data: st.DataObject, form: str) -> None:
-    log = copy.deepcopy(WHOLE)
+    log = WHOLE.copy()
     note = log.head.note
     place = data.draw(st.integers(0, len(note) - 1))
     other = data.draw(st.characters(codec="utf-8", exclude_characters=note[place]))
@@ -96,7 +95,7 @@ def test_any_character_of_a_head(data: st.DataObject, form: str) -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.data(), FORMS)
 def test_any_byte_of_a_salt_or_character_of_a_value(data: st.DataObject, form: str) -> None:
-    log = copy.deepcopy(WHOLE)
+    log = WHOLE.copy()
     entry = log.entries[data.draw(st.sampled_from([n for n, one in enumerate(log.entries) if one.seed]))]
     if data.draw(st.booleans()):
         assert entry.seed is not None

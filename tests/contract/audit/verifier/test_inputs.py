@@ -1,6 +1,5 @@
 """What the three forms of input may look like besides the ordinary, and what only one of them can show."""
 
-import copy
 import json
 import random
 import shutil
@@ -37,7 +36,7 @@ def whole() -> MadeLog:
 @pytest.fixture
 def log(whole: MadeLog) -> MadeLog:
     """The same, to be changed."""
-    return copy.deepcopy(whole)
+    return whole.copy()
 
 
 def kept_at(log: MadeLog, *sizes: int) -> list[str]:

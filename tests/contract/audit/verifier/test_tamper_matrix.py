@@ -250,7 +250,7 @@ def whole() -> MadeLog:
 
 @pytest.mark.parametrize(("case", "form"), ROWS)
 def test_it_is_named(whole: MadeLog, case: Case, form: str, tmp_path: Path) -> None:
-    log = copy.deepcopy(whole)
+    log = whole.copy()
     signer = log.signer
     kept = [signer.checkpoint(size, root_of(log.hashes(size))) for size in case.kept]
     case.change(log)

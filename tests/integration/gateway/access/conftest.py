@@ -39,6 +39,14 @@ async def egress() -> AsyncIterator[Egress]:
     await one.close()
 
 
+@pytest.fixture
+async def hurried_egress() -> AsyncIterator[Egress]:
+    """Calls to issuers that are given up after a second, in place of three."""
+    one = Egress(seconds=1.0)
+    yield one
+    await one.close()
+
+
 @pytest.fixture(scope="session")
 async def shared_provider() -> AsyncIterator[OpenIdProvider]:
     """One process of a real OpenID Provider for many tests."""

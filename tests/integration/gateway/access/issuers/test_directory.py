@@ -118,11 +118,11 @@ async def test_a_refused_opaque_token_is_remembered_as_refused(stand: IssuerStan
     "page", [Page(status=500), Page(status=401), Page(b"no"), Page(status=302, headers={"Location": "/x"}), Page(seconds=30)]
 )  # fmt: skip
 async def test_an_introspection_that_cannot_be_had_is_said_to_be_so(
-    stand: IssuerStand, egress: Egress, page: Page
+    stand: IssuerStand, hurried_egress: Egress, page: Page
 ) -> None:
     stand.publish(introspection_endpoint=f"{stand.url}/introspect")
     stand.pages["/introspect"] = page
-    issuers = directory(egress, trusting(stand.url, client_id="a", client_secret="b"))
+    issuers = directory(hurried_egress, trusting(stand.url, client_id="a", client_secret="b"))
     with pytest.raises(Unavailable) as raised:
         await issuers.identify("opaque-token")
     assert raised.value.code == "issuer_unavailable"

@@ -88,10 +88,10 @@ async def test_a_fetch_that_was_given_up_does_not_count(stand: IssuerStand, egre
     ids=["500", "404", "no set", "no json", "empty", "too large", "twice", "slow", "redirect", "compressed", "too many"],
 )  # fmt: skip
 async def test_the_last_good_keys_stay_for_a_day_whatever_is_published(
-    stand: IssuerStand, egress: Egress, page: Page
+    stand: IssuerStand, hurried_egress: Egress, page: Page
 ) -> None:
     clock = Clock()
-    one = issuer(stand, egress, clock)
+    one = issuer(stand, hurried_egress, clock)
     await one.key("key-1")
     stand.pages["/jwks"] = page
     stand.pages["/elsewhere"] = Page(key_set(public_jwk(RSA_KEY, kid="key-2")))
@@ -182,7 +182,7 @@ async def test_a_slow_issuer_costs_a_request_no_more_than_the_time_limit(stand: 
     before = time.monotonic()
     with pytest.raises(IssuerUnavailable):
         await issuer(stand, egress).key("key-1")
-    assert time.monotonic() - before < 10
+    assert 2.5 < time.monotonic() - before < 10
 
 
 async def test_keys_are_refreshed_without_anybody_asking(stand: IssuerStand, egress: Egress) -> None:
