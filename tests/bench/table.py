@@ -110,9 +110,8 @@ def _platform(name: str, found: dict[str, Any]) -> Iterator[Row]:
 
 
 def _audit(found: dict[str, Any]) -> Iterator[Row]:
-    copied = found["copy_per_second"]
     for name, aim in (("single", ">= 8000/s"), ("packed", ">= 20000/s and 0.35 of COPY")):
-        one = found[f"{name}_per_second"]
+        one, copied = found[f"{name}_per_second"], found[f"{name}_copy_per_second"]
         yield (
             f"audit from RabbitMQ, {name}",
             f"{one:.0f} events/s",
