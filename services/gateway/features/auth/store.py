@@ -43,7 +43,9 @@ async def append_session(
 ) -> StoredSession | None:
     """Start a session of `seconds` for a user who may act now; None when they may not any more, or when the hash
     that their password was checked against is theirs no longer. Without `proved_hash` it was not by password."""
-    acting = select(users.c.permission_epoch).where(users.c.id == user_id, users.c.is_active).with_for_update(read=True)
+    # FOR NO KEY UPDATE: the row is written before the commit, and two that had only shared it would wait for each other.
+    acting = select(users.c.permission_epoch).where(users.c.id == user_id, users.c.is_active)
+    acting = acting.with_for_update(key_share=True)
     if proved_hash is not None:
         acting = acting.where(users.c.password_hash == proved_hash)
     may_act = (await session.execute(acting)).one_or_none()

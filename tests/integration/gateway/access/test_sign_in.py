@@ -1,5 +1,6 @@
 """Signing in and out, and staying signed in."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 
 from libs.common.database.engine import Database
@@ -17,6 +18,13 @@ async def test_signing_in_answers_tokens_and_who_one_is(door: Door) -> None:
     assert body["admin"]["permission_level"] == "admin"
     assert "users:delete" in body["admin"]["permissions"]
     assert PASSWORD not in answer.text
+
+
+async def test_one_account_may_sign_in_from_many_places_at_once(door: Door) -> None:
+    await door.make_user(role="viewer", email="v@example.com")
+    credentials = {"email": "v@example.com", "password": PASSWORD}
+    answers = await asyncio.gather(*(door.call("POST", "/auth/login", json=credentials) for _ in range(8)))
+    assert [answer.status_code for answer in answers] == [200] * 8
 
 
 async def test_me_is_the_one_who_signed_in(door: Door) -> None:
