@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.demo.activity import Happening, happenings
-from tests.demo.administrator import Administrator
+from tests.demo.administrator import Administrator, SignInRefused
 from tests.demo.emitters import AmqpEmitter, Emitter, HttpEmitter, drop_user
 from tests.demo.listener import Listener
 
@@ -86,6 +86,9 @@ async def demonstrate(url: str, email: str, password: str, plan: Plan) -> bool:
             admin = await Administrator.sign_in(http, email=email, password=password)
         except httpx.ConnectError:
             print(f"demo: nothing answers at {url}; start it with `make run`", file=sys.stderr)
+            return False
+        except SignInRefused as error:
+            print(f"demo: {error}", file=sys.stderr)
             return False
         secret = await admin.register(client_id, source)
         created = await admin.call(

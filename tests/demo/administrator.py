@@ -10,6 +10,10 @@ import httpx
 ADMIN = "/api/v1/admin"
 
 
+class SignInRefused(Exception):
+    """The platform does not let the administrator in; the message is one line."""
+
+
 class Administrator:
     """Signs in, changes settings, reads what the services stored."""
 
@@ -19,10 +23,10 @@ class Administrator:
 
     @classmethod
     async def sign_in(cls, http: httpx.AsyncClient, *, email: str, password: str) -> "Administrator":
-        """Sign in. Raises SystemExit with one line when the platform refuses."""
+        """Sign in. Raises `SignInRefused` when the platform refuses."""
         answer = await http.post(f"{ADMIN}/auth/login", json={"email": email, "password": password})
         if answer.status_code != 200:
-            raise SystemExit(f"sign-in refused: {answer.status_code} {answer.json()['detail']['message']}")
+            raise SignInRefused(f"sign-in refused: {answer.status_code} {answer.json()['detail']['message']}")
         return cls(http, answer.json()["access_token"])
 
     async def call(self, method: str, path: str, **given: Any) -> httpx.Response:
