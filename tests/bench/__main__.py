@@ -21,6 +21,7 @@ from tests.bench.export_figures import export_figures
 from tests.bench.http_figures import read_figures, write_figures
 from tests.bench.inside_figures import client_figures, permission_figures
 from tests.bench.latency_figures import latency_figures
+from tests.bench.log_figures import log_figures
 from tests.bench.platform_process import running_platform
 from tests.bench.relay_figures import relay_figures
 from tests.bench.table import rows_of, text_table
@@ -32,25 +33,33 @@ RESULTS = Path("bench-results")
 
 
 def main(
+    *,
     seconds: Annotated[float, typer.Option(min=2, max=120, help="How long each HTTP figure is measured.")] = 8,
     rows: Annotated[int, typer.Option(min=4000, help="Outbox rows for the relay.")] = 40_000,
     entries: Annotated[
         int, typer.Option(min=1000, help="Entries for the offline verifier; 10000000 needs 60 GB.")
     ] = 1_000_000,
+    logged: Annotated[
+        int, typer.Option(min=4000, help="Entries of the log that is searched; 10000000 needs 15 GB.")
+    ] = 1_000_000,
     exported: Annotated[int, typer.Option(min=10_000, help="Entries of the log that is exported.")] = 200_000,
     only: Annotated[
         str,
-        typer.Option(help="Some of inside,access,broker,relay,audit,exports,verifier,http by commas; all when empty."),
+        typer.Option(
+            help="Some of inside,access,broker,relay,audit,log,exports,verifier,http by commas; all when empty."
+        ),
     ] = "",
 ) -> None:
     """Measure, print and keep."""
     wanted = (
         set(only.split(","))
         if only
-        else {"inside", "access", "broker", "relay", "audit", "exports", "verifier", "http"}
+        else {"inside", "access", "broker", "relay", "audit", "log", "exports", "verifier", "http"}
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        figures = runner.run(measure(wanted, seconds=seconds, rows=rows, entries=entries, exported=exported))
+        figures = runner.run(
+            measure(wanted, seconds=seconds, rows=rows, logged=logged, entries=entries, exported=exported)
+        )
     table = text_table(figures["machine"], rows_of(figures))
     RESULTS.mkdir(exist_ok=True)
     (RESULTS / "figures.json").write_text(json.dumps(figures, indent=2, default=str))
@@ -58,7 +67,9 @@ def main(
     print(table)
 
 
-async def measure(wanted: set[str], *, seconds: float, rows: int, entries: int, exported: int) -> dict[str, Any]:
+async def measure(
+    wanted: set[str], *, seconds: float, rows: int, logged: int, entries: int, exported: int
+) -> dict[str, Any]:
     """All figures that are wanted, one after the other, so that none disturbs another."""
     figures: dict[str, Any] = {"machine": machine(), "at": datetime.now(UTC).isoformat()}
     if "inside" in wanted:
@@ -83,6 +94,9 @@ async def measure(wanted: set[str], *, seconds: float, rows: int, entries: int, 
         if "audit" in wanted:
             tell("audit")
             figures["audit"] = await audit_figures(admin_url, amqp_url)
+        if "log" in wanted:
+            tell(f"searching {logged} entries")
+            figures["log"] = await log_figures(admin_url, rows=logged)
         if "exports" in wanted:
             tell("exports")
             figures["exports"] = await export_figures(admin_url, rows=exported)

@@ -34,6 +34,8 @@ def _rows(figures: dict[str, Any]) -> Iterator[Row]:
             yield from _platform(name, figures[f"platform_{name}"])
     if "audit" in figures:
         yield from _audit(figures["audit"])
+    if "log" in figures:
+        yield from _log(figures["log"])
     if "verifier" in figures:
         yield from _verifier(figures["verifier"])
     if "exports" in figures:
@@ -118,6 +120,24 @@ def _audit(found: dict[str, Any]) -> Iterator[Row]:
             f"COPY of the same rows {copied:.0f}/s, ratio {one / copied:.2f}",
             aim,
         )
+
+
+def _log(found: dict[str, Any]) -> Iterator[Row]:
+    slowest = sorted(found["filters"].items(), key=lambda one: -one[1]["p99_ms"])
+    yield (
+        f"search among {found['rows']} entries, {len(slowest)} kinds of filter, with its count",
+        f"slowest p99 {slowest[0][1]['p99_ms']} ms ({slowest[0][0]})",
+        ", ".join(f"{name} {one['p99_ms']}" for name, one in slowest[1:5]), "p99 < 100 ms",
+    )  # fmt: skip
+    yield (
+        f"page {found['far_page']} by cursor", f"{found['far_page_ms']} ms",
+        f"first page {found['first_page_ms']} ms, ratio {found['far_ratio']}", "<= 1.2 times",
+    )  # fmt: skip
+    for point in found["curve"]:
+        yield (
+            f"log of {point['rows']} entries", f"{point['fill_per_second']} rows/s made and stored, slowest p99 {point['worst_p99_ms']} ms",
+            f"first page {point['first_page_ms']} ms", "",
+        )  # fmt: skip
 
 
 def _verifier(found: dict[str, Any]) -> Iterator[Row]:
