@@ -20,6 +20,7 @@ from tests.bench.broker_figures import broker_figures
 from tests.bench.export_figures import export_figures
 from tests.bench.http_figures import read_figures, write_figures
 from tests.bench.inside_figures import client_figures, permission_figures
+from tests.bench.integration_figures import integration_figures
 from tests.bench.latency_figures import latency_figures
 from tests.bench.log_figures import log_figures
 from tests.bench.platform_process import running_platform
@@ -94,6 +95,7 @@ async def measure(
         if "audit" in wanted:
             tell("audit")
             figures["audit"] = await audit_figures(admin_url, amqp_url)
+            figures["integration"] = await integration_figures(admin_url, seconds=seconds)
         if "log" in wanted:
             tell(f"searching {logged} entries")
             figures["log"] = await log_figures(admin_url, rows=logged)

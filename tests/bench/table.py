@@ -34,6 +34,12 @@ def _rows(figures: dict[str, Any]) -> Iterator[Row]:
             yield from _platform(name, figures[f"platform_{name}"])
     if "audit" in figures:
         yield from _audit(figures["audit"])
+        one = figures["integration"]
+        yield (
+            f"from an entry's commit into the tree, at {one['per_second']}/s",
+            f"p50 {one['tree']['p50_ms']} p99 {one['tree']['p99_ms']} ms",
+            f"below a signed head p50 {one['signed']['p50_ms']} p99 {one['signed']['p99_ms']} ms", "p99 < 1000 ms",
+        )  # fmt: skip
     if "log" in figures:
         yield from _log(figures["log"])
     if "verifier" in figures:
