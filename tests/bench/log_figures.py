@@ -27,21 +27,26 @@ CHUNK = 100_000
 DAYS = 365
 _BORN = datetime.now(UTC) - timedelta(days=DAYS)
 
-# Forty actions, two hundred administrators, five thousand settings; one in a hundred denied, one in two hundred a warning.
+# Forty actions, two hundred administrators and five thousand settings, each independent of the others; one in a hundred
+# denied, one in two hundred a warning.
 _FILL = """
     INSERT INTO audit.entries (
         sequence, recorded_at, id, event_id, event_type, action, target_type, target_id, admin_user_id, admin_username,
         actor_type, outcome, severity, details, ip_address, user_agent, request_id, source, producer, producer_seq,
         created_at, words)
-    SELECT n, moment, gen_random_uuid(), 'event-' || n, 'reeve.request.recorded.v1', 'action_' || n % 40,
-        CASE n % 3 WHEN 0 THEN 'setting' WHEN 1 THEN 'user' ELSE 'alert' END, 'key_' || n * 7919 % 5000, 'admin-' || n * 31 % 200,
-        'admin' || n * 31 % 200 || '@example.com', 'admin', CASE WHEN n % 100 = 7 THEN 'denied' ELSE 'success' END,
+    SELECT n, moment, gen_random_uuid(), 'event-' || n, 'reeve.request.recorded.v1', 'action_' || action,
+        CASE n % 3 WHEN 0 THEN 'setting' WHEN 1 THEN 'user' ELSE 'alert' END, 'key_' || key, 'admin-' || admin,
+        'admin' || admin || '@example.com', 'admin', CASE WHEN n % 100 = 7 THEN 'denied' ELSE 'success' END,
         CASE WHEN n % 200 = 9 THEN 'warning' ELSE 'info' END,
-        json_build_object('method', 'GET', 'path', '/api/v1/admin/settings/key_' || n % 5000, 'status', 200),
-        ('192.0.' || n % 200 || '.' || n * 13 % 250)::inet, 'Mozilla/5.0', 'request-' || n,
+        json_build_object('method', 'GET', 'path', '/api/v1/admin/settings/key_' || key, 'status', 200),
+        ('192.0.' || admin || '.' || action)::inet, 'Mozilla/5.0', 'request-' || n,
         CASE WHEN n % 10 = 0 THEN '/platform/shop' ELSE '/reeve/gateway' END, 'gateway', n, moment,
-        array_to_tsvector(ARRAY['action_' || n % 40, 'key_' || n % 5000, 'admin' || n % 200, 'order' || n, 'settings', 'reeve'])
-    FROM (SELECT n, $3::timestamptz + n * $4::interval AS moment FROM generate_series($1::bigint, $2::bigint - 1) AS n) AS numbered
+        array_to_tsvector(ARRAY['action_' || action, 'key_' || key, 'admin' || admin, 'order' || n, 'settings', 'reeve'])
+    FROM (
+        SELECT n, $3::timestamptz + n * $4::interval AS moment, (hashint8(n) & 65535) % 40 AS action,
+            (hashint8(n + 1000000007) & 65535) % 200 AS admin, (hashint8(n + 2000000011) & 65535) % 5000 AS key
+        FROM generate_series($1::bigint, $2::bigint - 1) AS n
+    ) AS numbered
 """
 
 
