@@ -2,8 +2,8 @@
 """Hands each service the key files that it needs and no other, after `python -m services prepare` made them all.
 
 Runs in the services' image: copies from REEVE_KEYS_DIR into one folder per service below REEVE_SHARED_KEYS_DIR, each
-of which is a volume of its own. So only the gateway can sign assertions and tokens, and only settings can open sealed
-values. What is there already and the same stays; what does not belong there is removed.
+of which is a volume of its own. So only the gateway can sign assertions and tokens, and only the service they are
+sealed to can open values. What is there already and the same stays; what does not belong there is removed.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ SHARES = {
         "gateway.idempotency",
         "gateway.signing",
         "settings.key.pub",
+        "notifications.key.pub",
     ),
     "audit": (
         "gateway.key.pub",
@@ -34,7 +35,7 @@ SHARES = {
     ),
     "audit-signer": ("audit-log.key", "audit-log.key.pub"),
     "settings": ("gateway.key.pub", "settings.key", "settings.key.pub", "settings.kek", "settings.cursors"),
-    "notifications": ("gateway.key.pub", "notifications.cursors"),
+    "notifications": ("gateway.key.pub", "notifications.key", "notifications.key.pub", "notifications.cursors"),
 }
 
 

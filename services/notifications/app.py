@@ -10,13 +10,20 @@ from libs.common.delivery.commands import CommandConsumer
 from libs.common.delivery.relay import Relay
 from libs.common.delivery.subscriber import Subscriber
 from libs.common.events.all_types import CATALOG
-from libs.common.keys import load_or_create_secret
+from libs.common.events.deliveries import SendLink
+from libs.common.keys import load_or_create_secret, load_or_create_x25519
+from libs.common.sealing import Unsealer
 from libs.common.start import assertion_verifier, open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
 from services.notifications import routes
+from services.notifications.channels.console import ConsoleChannel
+from services.notifications.channels.email import EmailChannel
+from services.notifications.channels.outcomes import Channel
+from services.notifications.commands.deliveries import send_link
 from services.notifications.config import Config
+from services.notifications.deliverer import Deliverer
 from services.notifications.handlers.commands import COMMANDS
 from services.notifications.handlers.events import apply_rules, count_created
 from services.notifications.handlers.gauges import ActiveAlerts
@@ -44,6 +51,9 @@ def build(config: Config, *, database: Database, transport: Transport) -> Servic
     cursors = CursorKey(load_or_create_secret(config.keys / "notifications.cursors"))
     app.include_router(routes.router(database, cursors))
 
+    channel = _channel(config)
+    unsealer = Unsealer(load_or_create_x25519(config.keys / "notifications.key"))
+    deliverer = Deliverer(database, channel, unsealer)
     active = ActiveAlerts(database)
 
     async def after(arrived: Sequence[Arrived]) -> None:
@@ -51,9 +61,15 @@ def build(config: Config, *, database: Database, transport: Transport) -> Servic
         await active.notice(arrived)
 
     events = Subscriber(database, transport, NOTIFICATIONS_EVENTS, handle=apply_rules, after=after, catalog=CATALOG)
+    handlers = {**COMMANDS, SendLink.TYPE: send_link(channel.name)}
     commands = CommandConsumer(
-        database, transport, NOTIFICATIONS_COMMANDS, source=SOURCE, handlers=COMMANDS, catalog=CATALOG
+        database, transport, NOTIFICATIONS_COMMANDS, source=SOURCE, handlers=handlers, catalog=CATALOG
     )
     relay = Relay(database, transport, producer=NAME)
-    tasks = (relay.run, commands.run, events.run, active.run)
+    tasks = (relay.run, commands.run, events.run, active.run, deliverer.run)
     return Service(name=NAME, app=app, tasks=tasks, database=database, close=transport.close)
+
+
+def _channel(config: Config) -> Channel:
+    server = config.mail_server
+    return EmailChannel(server, config.sender) if server is not None else ConsoleChannel()

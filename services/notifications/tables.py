@@ -47,3 +47,11 @@ alerts = Table(
     Column("assigned_to_user_id", Text), Column("fingerprint", Text), Column("labels", JSONB),
     Column("previous_alert_id", Uuid(as_uuid=False)),
 )  # fmt: skip
+
+deliveries = Table(
+    "deliveries", metadata,
+    Column("id", Uuid(as_uuid=False), primary_key=True),
+    Column("channel", Text), Column("kind", Text), Column("user_id", Text), Column("state", Text),
+    Column("sealed", Text), Column("attempts", Integer), Column("last_error", Text), Column("correlation_id", Text),
+    _moment("next_at"), _moment("created_at"), _moment("expires_at"), _moment("ended_at"),
+)  # fmt: skip

@@ -3,6 +3,7 @@
 from libs.common.events import (
     access,
     audit,
+    deliveries,
     exports,
     notifications,
     platform,
@@ -19,6 +20,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
+        deliveries,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

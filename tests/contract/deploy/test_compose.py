@@ -97,10 +97,15 @@ def test_only_the_gateway_and_the_two_views_have_a_port_on_the_host_and_only_loc
 
 def test_the_stores_have_no_way_out(compose: Compose) -> None:
     networks = compose.raw["networks"]
-    for name in ("postgres", "rabbitmq", "audit", SIGNER, "settings", "notifications", "prepare"):
+    for name in ("postgres", "rabbitmq", "audit", SIGNER, "settings", "prepare"):
         joined = _services(compose)[name]["networks"]
         assert all((networks[network] or {}).get("internal") for network in joined), name
     assert not set(_services(compose)["grafana"]["networks"]) & set(_services(compose)["postgres"]["networks"])
+
+
+def test_what_sends_mails_has_a_way_out_and_none_in(compose: Compose) -> None:
+    notifications = _services(compose)["notifications"]
+    assert (set(notifications["networks"]), "ports" in notifications) == ({"edge", "platform"}, False)
 
 
 def test_what_is_named_exists(compose: Compose) -> None:

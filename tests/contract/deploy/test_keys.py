@@ -39,7 +39,7 @@ def test_every_key_goes_to_somebody(keys: Path) -> None:
     assert {name for names in share_keys.SHARES.values() for name in names} == {one.name for one in keys.iterdir()}
 
 
-def test_each_signs_with_its_own_key_and_only_settings_opens(shared: Path) -> None:
+def test_each_signs_with_its_own_key_and_opens_only_what_is_sealed_to_it(shared: Path) -> None:
     holders = {
         name: {folder.name for folder in shared.iterdir() if (folder / name).exists()}
         for name in (
@@ -48,6 +48,7 @@ def test_each_signs_with_its_own_key_and_only_settings_opens(shared: Path) -> No
             "audit.exports.key",
             "settings.key",
             "settings.kek",
+            "notifications.key",
             "audit-log.key",
         )
     }
@@ -57,6 +58,7 @@ def test_each_signs_with_its_own_key_and_only_settings_opens(shared: Path) -> No
         "audit.exports.key": {"audit"},
         "settings.key": {"settings"},
         "settings.kek": {"settings"},
+        "notifications.key": {"notifications"},
         "audit-log.key": {"audit-signer"},
     }
 

@@ -1,0 +1,28 @@
+"""A deliverer as a process of its own, so that it can be killed: `python -m tests.integration.notifications.delivery_process`.
+
+It reads the database's URL, the URL of the mail server and the private key in hexadecimal digits from its command line,
+and ends when nothing is due.
+"""
+
+import asyncio
+import sys
+
+from libs.common.database.engine import Database
+from libs.common.sealing import Unsealer
+from services.notifications.channels.email import EmailChannel, server_of
+from services.notifications.config import address_of
+from services.notifications.deliverer import Deliverer
+
+
+async def main(url: str, smtp_url: str, key: str) -> None:
+    """Send what is due."""
+    database = Database(url, schema="notifications", application="deliverer")
+    channel = EmailChannel(server_of(smtp_url), address_of("reeve@mail.example.com"))
+    deliverer = Deliverer(database, channel, Unsealer(bytes.fromhex(key)))
+    while await deliverer.deliver_next():
+        pass
+    await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3]))
