@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, StrictBool, StringConstraints
 
 Reason = Annotated[str, StringConstraints(min_length=1, max_length=500, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
@@ -12,5 +12,5 @@ class ChangeStatusRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    is_active: bool
+    is_active: StrictBool
     reason: Reason | None = None
