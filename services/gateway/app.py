@@ -24,6 +24,8 @@ from libs.common.sealing import Locker
 from libs.common.start import open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.service import Service
+from services.gateway.access import breaches
+from services.gateway.access.breaches import BreachList, FileList, RangeList
 from services.gateway.access.guard import install
 from services.gateway.access.issuers.directory import TrustedIssuers
 from services.gateway.access.issuers.egress import Egress
@@ -33,6 +35,7 @@ from services.gateway.access.issuers.relying_party import Registration, RelyingP
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.limits import new_limits
 from services.gateway.access.outsiders import Outsiders
+from services.gateway.access.password_policy import PasswordPolicy
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl, Rules
@@ -122,7 +125,9 @@ async def prepare(service: Service, config: Config) -> str | None:
     keys: SigningKeys = service.app.state.signing_keys
     await keys.load()
     password = config.admin_password.get_secret_value() if config.admin_password else None
-    generated = await ensure_first_admin(access.database, config.admin_email, password, hasher=access.passwords)
+    generated = await ensure_first_admin(
+        access.database, config.admin_email, password, hasher=access.passwords, policy=access.password_policy
+    )
     await register_configured(access.database, access.passwords, config.clients)
     return generated
 
@@ -145,6 +150,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     assertion_key = load_or_create_ed25519(config.keys / "gateway.key")
     egress = Egress(config.egress_allow)
     issuers = TrustedIssuers(config.trusted_issuers, egress)
+    breach_egress = Egress(config.egress_allow, seconds=breaches.CALL_SECONDS, most_bytes=breaches.MOST_ANSWER_BYTES)
     access = AccessControl(
         database,
         tokens=Tokens(load_or_create_ed25519(config.keys / TOKENS_KEY), issuer=config.issuer),
@@ -157,6 +163,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
             trusted_proxies=config.trusted_proxies,
         ),
         outsiders=Outsiders(database, issuers) if config.trusted_issuers else None,
+        password_policy=PasswordPolicy(_breach_lists(config, breach_egress)),
     )
     oidc = _sign_in_elsewhere(config, egress, access)
     journal = Journal(GroupCommit(database, write_units, begins=False))
@@ -211,6 +218,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     async def close() -> None:
         await carrier.close()
         await egress.close()
+        await breach_egress.close()
         access.close()
         await transport.close()
 
@@ -225,6 +233,15 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         database=database,
         close=close,
     )  # fmt: skip
+
+
+def _breach_lists(config: Config, egress: Egress) -> list[BreachList]:
+    lists: list[BreachList] = []
+    if config.breach_list_file is not None:
+        lists.append(FileList(config.breach_list_file))
+    if config.breach_list_url is not None:
+        lists.append(RangeList(config.breach_list_url, egress))
+    return lists
 
 
 def _windows(config: Config) -> Windows:

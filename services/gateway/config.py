@@ -2,6 +2,7 @@
 
 from collections import Counter
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
 from typing import Annotated, Literal
 
 from limits import parse
@@ -26,6 +27,7 @@ from libs.common.config import (
     HttpSettings,
     ObservabilitySettings,
 )
+from services.gateway.access.breaches import FileList
 from services.gateway.access.issuers.destinations import ForbiddenDestination, check_url
 from services.gateway.access.issuers.models import MOST_ISSUERS, IssuerUrl, Origins, RoleMap, TrustedIssuer
 from services.gateway.features.clients.models import Registration
@@ -101,6 +103,8 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     oidc_role_claim: Annotated[str, Field(min_length=1, max_length=255)] = "roles"
     oidc_role_map: RoleMap | None = None
     oidc_origins: Annotated[Origins, NoDecode, BeforeValidator(_separated)] = ()
+    breach_list_url: Annotated[str | None, Field(max_length=512, pattern=r"^https?://[!-~]+$")] = None
+    breach_list_file: Path | None = None
 
     @field_validator("trusted_issuers")
     @classmethod
@@ -113,7 +117,7 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
                 _check_reachable(url, info)
         return found
 
-    @field_validator("oidc_issuer")
+    @field_validator("oidc_issuer", "breach_list_url")
     @classmethod
     def _reachable(cls, found: str | None, info: ValidationInfo) -> str | None:
         _check_reachable(found, info)
@@ -124,6 +128,13 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     def _all_reachable(cls, found: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for url in found:
             _check_reachable(url, info)
+        return found
+
+    @field_validator("breach_list_file")
+    @classmethod
+    def _readable(cls, found: Path | None) -> Path | None:
+        if found is not None:
+            FileList(found).check()
         return found
 
     @field_validator("oidc_client_id")

@@ -6,7 +6,6 @@ whether an account exists.
 
 import asyncio
 import secrets
-import unicodedata
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -16,6 +15,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from argon2.profiles import RFC_9106_LOW_MEMORY
 
 from libs.common.errors import Unavailable
+from services.gateway.access.weakness import normalized
 
 Answer = TypeVar("Answer")
 
@@ -68,11 +68,6 @@ class Passwords:
         except (VerificationError, InvalidHashError):
             return False
         return kept is not None
-
-
-def normalized(password: str) -> str:
-    """The same password however a keyboard composed it: Unicode NFC (RFC 8265, 4.2)."""
-    return unicodedata.normalize("NFC", password)
 
 
 def generated() -> str:

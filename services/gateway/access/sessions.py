@@ -27,6 +27,7 @@ from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.lifetimes import CACHE_SECONDS, Lifetimes
 from services.gateway.access.limits import Limits, new_limits
 from services.gateway.access.outsiders import Outsiders
+from services.gateway.access.password_policy import PasswordPolicy
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import Rights
 from services.gateway.access.store import ClientRights
@@ -87,6 +88,7 @@ class AccessControl:
         passwords: Passwords,
         rules: Rules,
         outsiders: Outsiders | None = None,
+        password_policy: PasswordPolicy | None = None,
     ) -> None:
         self.database = database
         self.tokens = tokens
@@ -94,6 +96,7 @@ class AccessControl:
         self.passwords = passwords
         self.rules = rules
         self.outsiders = outsiders
+        self.password_policy = password_policy or PasswordPolicy()
         self.cursors = CursorKey(rules.cursor_secret)
         self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=rules.lifetimes.cache_seconds, lapses_in=_lapses_in)
         self.keys: KeyFinder | None = None
@@ -274,6 +277,7 @@ def new_access(
     rules: Rules,
     passwords: Passwords | None = None,
     outsiders: Outsiders | None = None,
+    password_policy: PasswordPolicy | None = None,
 ) -> AccessControl:
     """Access control with limits in memory; `issuer` is the `iss` of the tokens it signs with `signing_key`."""
     return AccessControl(
@@ -283,6 +287,7 @@ def new_access(
         passwords=passwords or Passwords(),
         rules=rules,
         outsiders=outsiders,
+        password_policy=password_policy,
     )
 
 

@@ -1,4 +1,5 @@
-"""Calls to issuers: to the origins they were configured with and nowhere else, briefly, and in small answers.
+"""Calls to issuers and lists of breaches: to the origins they were configured with and nowhere else, briefly, and in
+small answers.
 
 No redirect is followed, no proxy variable is read, no cookie is kept. A name is resolved once: the
 address that was judged is the address that is connected to.
@@ -27,18 +28,21 @@ MOST_CALLS_AT_ONCE = 32
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an issuer answered: at most 64 KiB."""
+    """What was answered: at most `most_bytes`."""
 
     status: int
     body: bytes
 
 
 class Egress:
-    """The client of all issuers. `allowed` are the networks that calls may reach although they are not public."""
+    """A client. `allowed` are the networks that calls may reach although they are not public."""
 
-    def __init__(self, allowed: Sequence[Network] = (), *, seconds: float = CALL_SECONDS) -> None:
+    def __init__(
+        self, allowed: Sequence[Network] = (), *, seconds: float = CALL_SECONDS, most_bytes: int = MOST_ANSWER_BYTES
+    ) -> None:
         self._allowed = tuple(allowed)
         self._seconds = seconds
+        self._most_bytes = most_bytes
         self._session: aiohttp.ClientSession | None = None
 
     async def get(self, url: str, *, origins: Collection[str], headers: Mapping[str, str] | None = None) -> Answer:
@@ -73,12 +77,22 @@ class Egress:
             async with self._opened().request(
                 method, URL(url), headers=sent, data=form, allow_redirects=False
             ) as response:
-                return Answer(response.status, await _body(response))
+                return Answer(response.status, await self._body(response))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             forbidden = _forbidden(error)
             if forbidden is not None:
                 raise forbidden from error
             raise IssuerUnavailable(f"{origin_of(url)}: {type(error).__name__}") from error
+
+    async def _body(self, response: aiohttp.ClientResponse) -> bytes:
+        if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise ValueError("a compressed answer is not read")
+        body = b""
+        while chunk := await response.content.read(self._most_bytes + 1 - len(body)):
+            body += chunk
+            if len(body) > self._most_bytes:
+                raise ValueError("the answer is too large")
+        return body
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -111,17 +125,6 @@ class _JudgingResolver(AbstractResolver):
 
     async def close(self) -> None:
         await self._names.close()
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise ValueError("a compressed answer is not read")
-    body = b""
-    while chunk := await response.content.read(MOST_ANSWER_BYTES + 1 - len(body)):
-        body += chunk
-        if len(body) > MOST_ANSWER_BYTES:
-            raise ValueError("the answer is too large")
-    return body
 
 
 def _forbidden(error: BaseException | None) -> ForbiddenDestination | None:

@@ -96,7 +96,9 @@ async def change_password(request: Request, caller: MayChangePassword, body: Cha
     """Another password for oneself. All one's other sessions end."""
     access: AccessControl = request.app.state.access
     old_hash = await _proved(access, caller, body.old_password)
-    new_hash = await access.passwords.hash(body.new_password.get_secret_value())
+    new_password = body.new_password.get_secret_value()
+    await _check_new(access, caller, new_password)
+    new_hash = await access.passwords.hash(new_password)
     async with access.database.transaction() as session:
         is_changed = await commands.change_password(session, caller, old_hash=old_hash, new_hash=new_hash)
     if not is_changed:
@@ -158,6 +160,12 @@ async def _proved(access: AccessControl, caller: Caller, password: SecretStr) ->
     if not await access.passwords.check(password.get_secret_value(), kept) or kept is None:
         raise _wrong_password()
     return kept
+
+
+async def _check_new(access: AccessControl, caller: Caller, password: str) -> None:
+    async with access.database.reading() as session:
+        user = await users_store.get(session, caller.actor.id)
+    await access.password_policy.check(password, email=user.email, name=user.name, member="new_password")
 
 
 def _wrong_password() -> Unauthenticated:

@@ -4,7 +4,8 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
-from services.gateway.features.users.models import MOST_PASSWORD, NewPassword
+from services.gateway.access.weakness import MOST_PASSWORD
+from services.gateway.features.users.models import NewPassword
 from services.gateway.features.users.schemas import AdminResponse
 
 Otp = Annotated[str, Field(min_length=1, max_length=32)]

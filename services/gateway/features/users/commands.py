@@ -2,7 +2,7 @@
 
 from libs.common.database import outbox
 from libs.common.database.engine import Database, Session
-from libs.common.errors import Conflict, Invalid, PreconditionFailed
+from libs.common.errors import ConfigError, Conflict, Invalid, PreconditionFailed
 from libs.common.events.catalog import Change, new_event
 from libs.common.events.users import UserCreated, UserRoleChanged, UserUpdated
 from libs.common.identity import Actor, ActorType, Caller, Level
@@ -19,6 +19,7 @@ from services.gateway.access.grants import (
     permission_required,
     refused,
 )
+from services.gateway.access.password_policy import PasswordPolicy
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import NO_RIGHTS, Rights, Role, holds
 from services.gateway.features.users import store
@@ -187,12 +188,23 @@ def grantee_of(user: User) -> Grantee:
 
 
 async def ensure_first_admin(
-    database: Database, email: str, password: str | None, *, hasher: Passwords | None = None
+    database: Database,
+    email: str,
+    password: str | None,
+    *,
+    hasher: Passwords | None = None,
+    policy: PasswordPolicy | None = None,
 ) -> str | None:
     """Make the first super admin unless there is one; the generated password when none was given, else None.
 
-    Starts that collide make one account.
+    Starts that collide make one account. Raises `ConfigError` for a password that `policy` refuses.
     """
+    if password is not None and policy is not None:
+        async with database.transaction() as session:
+            await access_store.lock_rights(session)
+            if await store.count_active_super_admins(session):
+                return None
+        await _check_configured(policy, password, email=email)
     chosen = password or passwords.generated()
     hashing = hasher or Passwords()
     async with database.transaction() as session:
@@ -207,6 +219,13 @@ async def ensure_first_admin(
         event = new_event(created(user), subject=f"user/{user.id}", actor_type=ActorType.SYSTEM)
         await outbox.emit(session, event)
     return chosen if password is None else None
+
+
+async def _check_configured(policy: PasswordPolicy, password: str, *, email: str) -> None:
+    try:
+        await policy.check(password, email=email, name="", member="password")
+    except Invalid as error:
+        raise ConfigError(f"REEVE_ADMIN_PASSWORD: {error.message}") from None
 
 
 def _taken() -> Conflict:

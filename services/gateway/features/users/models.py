@@ -7,9 +7,7 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
 
 from services.gateway.access.permissions import Rights
-
-LEAST_PASSWORD = 8
-MOST_PASSWORD = 256
+from services.gateway.access.weakness import LEAST_PASSWORD, MOST_PASSWORD
 
 _LOCAL = r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}"
 _DOMAIN = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?"

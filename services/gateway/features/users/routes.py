@@ -79,6 +79,8 @@ async def create_user(request: Request, response: Response, caller: MayCreate, b
     access: AccessControl = request.app.state.access
     await _demand_fresh_for(request, access, body.role)
     password = body.password.get_secret_value() if body.password is not None else None
+    if password is not None:
+        await access.password_policy.check(password, email=body.email, name=body.name, member="password")
     password_hash = await access.passwords.hash(password) if password is not None else None
     new = NewUser(email=body.email, name=body.name, role=body.role, password_hash=password_hash)
     async with access.database.transaction() as session:
