@@ -58,6 +58,7 @@ from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
+from services.gateway.features.links.commands import Links
 from services.gateway.features.log.routes import LOG_PREFIX, log_router, text_shape
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape, well_known_router
@@ -67,6 +68,9 @@ from services.gateway.features.oidc.routes import router as oidc_router
 from services.gateway.features.operations.commands import Operations
 from services.gateway.features.operations.handlers import complete_operations
 from services.gateway.features.operations.routes import router as operations_router
+from services.gateway.features.passwords.commands import answer_requests_forever
+from services.gateway.features.passwords.routes import router as passwords_router
+from services.gateway.features.passwords.routes import users_router as activation_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.saved_searches.routes import router as saved_searches_router
 from services.gateway.features.security.commands import lift_ip_rules
@@ -191,6 +195,8 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.database = database
     state.journal = journal
     state.senders = senders
+    links = Links(load_x25519_public(public_path(config.keys / "notifications.key")), public_url=config.issuer)
+    state.links = links
     state.factors = SecondFactors(load_or_create_secret(config.keys / "gateway.factors"), issuer=FACTOR_ISSUER)
     state.idempotency = idempotency
     state.hub = hub
@@ -228,6 +234,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
             keys.run, session_sweep(database, access.rules.lifetimes), partial(note_ended_forever, database),
+            partial(answer_requests_forever, database, links),
             metrics_ticker(hub, database), issuers.run, *([oidc.party.issuer.run] if oidc is not None else []),
         ),
         database=database,
@@ -283,8 +290,8 @@ def _routes(config: Config) -> APIRouter:
     admin = APIRouter(prefix="/admin")
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, oidc_router,
-        users_router, user_bulk_router, lifecycle_router, clients_router, sessions_router, roles_router, access_router,
-        security_router, system_router, catalog_router, stream_router, exports_router, saved_searches_router,
+        passwords_router, users_router, activation_router, user_bulk_router, lifecycle_router, clients_router,
+        sessions_router, roles_router, access_router, security_router, system_router, catalog_router, stream_router, exports_router, saved_searches_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

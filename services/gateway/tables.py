@@ -108,3 +108,18 @@ signing_keys = Table(
     Column("kid", Text, primary_key=True), Column("public_key", LargeBinary), Column("locked_key", LargeBinary),
     _moment("created_at"), _moment("signs_from"), _moment("verifies_until"),
 )  # fmt: skip
+
+links = Table(
+    "links", metadata,
+    _id(),
+    Column("user_id", Uuid(as_uuid=False)), Column("purpose", Text), Column("token_hash", LargeBinary),
+    Column("state", Text),
+    _moment("created_at"), _moment("expires_at"), _moment("ended_at"),
+)  # fmt: skip
+
+reset_requests = Table(
+    "reset_requests", metadata,
+    _id(),
+    Column("email", Text), Column("origin", JSONB), Column("correlation_id", Text),
+    _moment("created_at"),
+)  # fmt: skip

@@ -74,6 +74,50 @@ class PasswordChanged(MessageData):
     sessions_ended: int
 
 
+class UserLinkIssued(MessageData):
+    """Somebody is sent a link that works once: to activate their account, or to choose another password."""
+
+    TYPE: ClassVar[str] = "reeve.user.link_issued.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "issue_link"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "user_id": _ID, "link_id": _ID, "kind": "activation", "expires_at": "2026-01-04T00:00:00Z",
+    }  # fmt: skip
+
+    user_id: str
+    link_id: str
+    kind: Literal["activation", "password_reset"]
+    expires_at: AwareDatetime
+
+
+class UserActivated(MessageData):
+    """Whoever had the activation link of an account chose its first password."""
+
+    TYPE: ClassVar[str] = "reeve.user.activated.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "activate_user"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "user_id": _ID, "link_id": _ID, "changes": {"awaits_activation": {"old": True, "new": False}},
+    }  # fmt: skip
+
+    user_id: str
+    link_id: str
+    changes: dict[str, Change]
+
+
+class UserPasswordReset(MessageData):
+    """Whoever had the link chose another password for an account; all of its sessions ended with it."""
+
+    TYPE: ClassVar[str] = "reeve.user.password_reset.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "reset_password"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"user_id": _ID, "link_id": _ID, "sessions_ended": 2}
+
+    user_id: str
+    link_id: str
+    sessions_ended: int
+
+
 class UserUpdated(MessageData):
     """An administrator's name or e-mail address changed. Both are personal and masked."""
 

@@ -9,6 +9,8 @@ from services.gateway.features.log.routes import LOG_PREFIX
 from tests.support.house import ADMIN, House
 
 PUBLIC = {
+    ("post", f"{ADMIN}/auth/activate"), ("post", f"{ADMIN}/auth/password/forgot"),
+    ("post", f"{ADMIN}/auth/password/reset"),
     ("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token"),
     ("post", "/api/v1/oauth/introspect"), ("post", "/api/v1/oauth/revoke"), ("get", "/.well-known/jwks.json"),
     ("get", f"{ADMIN}/auth/oidc/login"), ("get", f"{ADMIN}/auth/oidc/callback"),

@@ -35,6 +35,7 @@ from services.gateway.features.auth.models import (
 )
 from services.gateway.features.auth.store import StoredSession
 from services.gateway.features.factors.commands import SecondFactors
+from services.gateway.features.links import store as links_store
 from services.gateway.features.users.models import User, masked_email
 
 
@@ -160,10 +161,11 @@ async def refresh_session(
 
 
 async def change_password(session: Session, caller: Caller, *, old_hash: str, new_hash: str) -> bool:
-    """Give the caller another password and end their other sessions; False when it was changed meanwhile."""
+    """Give the caller another password, end their other sessions and links; False when it was changed meanwhile."""
     user_id = caller.actor.id
     if not await store.replace_password_hash(session, user_id, old=old_hash, new=new_hash):
         return False
+    await links_store.end_all(session, user_id)
     spared = caller.actor.session_id
     ended = await end_sessions_of(session, caller, user_id, reason="password_changed", spared=spared)
     data = PasswordChanged(user_id=user_id, sessions_ended=len(ended))

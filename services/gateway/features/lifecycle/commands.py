@@ -14,6 +14,7 @@ from services.gateway.access.events import access_ended, event_of
 from services.gateway.access.grants import Grantor, may_edit, may_set_active, refused
 from services.gateway.features.factors import store as factors_store
 from services.gateway.features.lifecycle import store
+from services.gateway.features.links import store as links_store
 from services.gateway.features.users import store as users_store
 from services.gateway.features.users.commands import REDACTED, begin_change, grantee_of
 from services.gateway.features.users.models import User
@@ -36,8 +37,8 @@ async def change_status(
     version: int | None,
     causation_id: str | None = None,
 ) -> tuple[User, bool]:
-    """Switch an account on or off, and say whether that changed anything. Switched off, it has no session and no
-    permission for a time left. Raises what `begin_change` does, and the refusals of `may_set_active`."""
+    """Switch an account on or off, and say whether that changed anything. Switched off, it has no session, no
+    link and no permission for a time left. Raises what `begin_change` does, and the refusals of `may_set_active`."""
     grantor, user = await begin_change(session, caller, user_id=user_id, version=version)
     await _refuse(session, grantor, user, is_active=is_active)
     if user.is_active == is_active:
@@ -106,6 +107,7 @@ async def _refuse(session: Session, grantor: Grantor, user: User, *, is_active: 
 async def _erase(session: Session, caller: Caller, user_id: str) -> Event:
     await store.erase_traces(session, user_id)
     await factors_store.remove(session, user_id)
+    await links_store.forget_all(session, user_id)
     await users_store.put(
         session,
         user_id,
@@ -121,6 +123,7 @@ async def _erase(session: Session, caller: Caller, user_id: str) -> Event:
 
 async def _end_everything(session: Session, caller: Caller, user_id: str, *, causation_id: str) -> None:
     await end_sessions_of(session, caller, user_id, reason="revoked", causation_id=causation_id)
+    await links_store.end_all(session, user_id)
     grants = [
         event_of(caller, access_ended(grant, "deactivated"), subject=f"user/{user_id}", causation_id=causation_id)
         for grant in await access_store.end_grants(session, user_id, reason="deactivated")

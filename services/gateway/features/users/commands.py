@@ -22,14 +22,20 @@ from services.gateway.access.grants import (
 from services.gateway.access.password_policy import PasswordPolicy
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import NO_RIGHTS, Rights, Role, holds
+from services.gateway.features.links import store as links_store
+from services.gateway.features.links.commands import Links
+from services.gateway.features.links.models import Purpose, Recipient
 from services.gateway.features.users import store
 from services.gateway.features.users.models import NewUser, User
 
 REDACTED = "[redacted]"
 
 
-async def create_user(session: Session, caller: Caller, new: NewUser) -> User:
-    """Make an account. Raises `Forbidden` for a role above the caller's own and `Conflict` for a taken address."""
+async def create_user(session: Session, caller: Caller, new: NewUser, links: Links) -> User:
+    """Make an account; without a password its owner is sent the link that activates it.
+
+    Raises `Forbidden` for a role above the caller's own and `Conflict` for a taken address.
+    """
     await access_store.lock_rights(session)
     grantor = await current_grantor(session, caller, needs="users:write")
     refusal = may_assign(grantor, await get_rights(session, new.role))
@@ -39,6 +45,8 @@ async def create_user(session: Session, caller: Caller, new: NewUser) -> User:
     if user is None:
         raise _taken()
     await outbox.emit(session, event_of(caller, created(user), subject=f"user/{user.id}"))
+    if user.awaits_activation:
+        await links.send(session, caller, recipient_of(user), Purpose.ACTIVATION)
     return user
 
 
@@ -47,7 +55,8 @@ async def update_user(
 ) -> tuple[User, bool]:
     """Give an account another address or name, and say whether that changed anything. None leaves a field alone.
 
-    Whoever may set somebody's address may become them, so the account must not be above the caller's role.
+    Whoever may set somebody's address may become them, so the account must not be above the caller's role. Links that
+    were sent to the old address work no more.
     """
     grantor, user = await begin_change(session, caller, user_id=user_id, version=version)
     refusal = may_edit(grantor, grantee_of(user))
@@ -60,6 +69,8 @@ async def update_user(
     if "email" in changed and await store.is_taken(session, changed["email"]):
         raise _taken()
     user = await store.put(session, user_id, **changed)
+    if "email" in changed:
+        await links_store.end_all(session, user_id)
     # Personal fields are masked: that they changed is recorded, what they were and are is not.
     data = UserUpdated(user_id=user_id, changes={field: Change(old=REDACTED, new=REDACTED) for field in changed})
     await outbox.emit(session, event_of(caller, data, subject=f"user/{user_id}"))
@@ -226,6 +237,11 @@ async def _check_configured(policy: PasswordPolicy, password: str, *, email: str
         await policy.check(password, email=email, name="", member="password")
     except Invalid as error:
         raise ConfigError(f"REEVE_ADMIN_PASSWORD: {error.message}") from None
+
+
+def recipient_of(user: User) -> Recipient:
+    """An account's owner as a link is sent to them."""
+    return Recipient(user_id=user.id, address=user.email, name=user.name)
 
 
 def _taken() -> Conflict:

@@ -72,7 +72,8 @@ async def list_users(
 
 @router.post("", status_code=201)
 async def create_user(request: Request, response: Response, caller: MayCreate, body: CreateUserRequest) -> UserResponse:
-    """A new account with a role up to one's own. Without a password it waits for its activation.
+    """A new account with a role up to one's own. Without a password it waits for its activation by the link that is
+    sent to its address.
 
     A role of the level `admin` needs a proof of who asks that is at most five minutes old (`/auth/step-up`).
     """
@@ -84,7 +85,7 @@ async def create_user(request: Request, response: Response, caller: MayCreate, b
     password_hash = await access.passwords.hash(password) if password is not None else None
     new = NewUser(email=body.email, name=body.name, role=body.role, password_hash=password_hash)
     async with access.database.transaction() as session:
-        user = await commands.create_user(session, caller, new)
+        user = await commands.create_user(session, caller, new, request.app.state.links)
     request.state.recorded = True
     response.headers["Location"] = f"/api/v1/admin/users/{user.id}"
     return _answer(response, user)

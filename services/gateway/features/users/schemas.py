@@ -11,7 +11,7 @@ from services.gateway.features.users.models import Email, NewPassword, User, Use
 
 
 class CreateUserRequest(BaseModel):
-    """A new account. Without a password it waits for its activation."""
+    """A new account. Without a password it waits for its activation by a link."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -11,6 +11,8 @@ from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.oidc.routes import router as oidc_router
+from services.gateway.features.passwords.routes import router as passwords_router
+from services.gateway.features.passwords.routes import users_router as activation_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.user_bulk.routes import router as user_bulk_router
@@ -18,6 +20,8 @@ from services.gateway.features.users.routes import router as users_router
 
 ADMIN = "/api/v1/admin"
 PUBLIC = {
+    ("post", f"{ADMIN}/auth/activate"), ("post", f"{ADMIN}/auth/password/forgot"),
+    ("post", f"{ADMIN}/auth/password/reset"),
     ("post", f"{ADMIN}/auth/login"), ("post", f"{ADMIN}/auth/refresh"), ("post", "/api/v1/oauth/token"),
     ("post", "/api/v1/oauth/introspect"), ("post", "/api/v1/oauth/revoke"),
     ("get", f"{ADMIN}/auth/oidc/login"), ("get", f"{ADMIN}/auth/oidc/callback"),
@@ -29,6 +33,10 @@ PATHS = {
     f"{ADMIN}/auth/logout": {"post"},
     f"{ADMIN}/auth/password": {"put"},
     f"{ADMIN}/auth/step-up": {"post"},
+    f"{ADMIN}/auth/activate": {"post"},
+    f"{ADMIN}/auth/password/forgot": {"post"},
+    f"{ADMIN}/auth/password/reset": {"post"},
+    f"{ADMIN}/users/{{user_id}}/activation-link": {"post"},
     f"{ADMIN}/auth/me": {"get"},
     f"{ADMIN}/auth/oidc/login": {"get"},
     f"{ADMIN}/auth/oidc/callback": {"get"},
@@ -61,7 +69,7 @@ def description() -> dict[str, Any]:
     app = create_app(service="gateway", title="Reeve", version="0", checks={}, openapi_url="/openapi.json")
     for router in (
         auth_router, oidc_router, users_router, user_bulk_router, lifecycle_router, sessions_router, clients_router,
-        roles_router, access_router,
+        roles_router, access_router, passwords_router, activation_router,
     ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
@@ -96,6 +104,7 @@ def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> 
         "SignInRequest", "RefreshRequest", "ChangePasswordRequest", "StepUpRequest", "CreateUserRequest",
         "UpdateUserRequest", "ChangeRoleRequest", "ChangeStatusRequest", "PutRoleRequest", "RegisterClientRequest",
         "AskForAccessRequest", "BulkUsersRequest", "ApproveAccessRequest", "RejectAccessRequest",
+        "ChoosePasswordRequest", "ForgotPasswordRequest",
     }  # fmt: skip
     assert all(one["additionalProperties"] is False for one in requests.values())
 

@@ -13,8 +13,10 @@ from sqlalchemy import text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.database.engine import Database, Session
+from libs.common.events.deliveries import LinkMail, SendLink
 from libs.common.events.envelope import Event, decode
 from libs.common.identity import Caller
+from libs.common.sealing import Unsealer
 from libs.common.web.app import create_app
 from services.gateway.access import guard
 from services.gateway.access.guard import GuardedRoute, public, requires
@@ -27,9 +29,13 @@ from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
+from services.gateway.features.links.commands import Links
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape, well_known_router
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.oidc.routes import router as oidc_router
+from services.gateway.features.passwords.commands import answer_request
+from services.gateway.features.passwords.routes import router as passwords_router
+from services.gateway.features.passwords.routes import users_router as activation_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.security.routes import router as security_router
 from services.gateway.features.sessions.routes import router as sessions_router
@@ -43,6 +49,8 @@ KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 ISSUER = "http://reeve.test"
 ADMIN = "/api/v1/admin"
 GENEROUS = "100000/minute"
+POSTMAN = Unsealer(b"n" * 32)
+"""Opens what is sealed to the notifications service."""
 
 # Routes of other features stand behind these: a read, a write, a publication outside the limit, a public page.
 samples = APIRouter(prefix="/samples", route_class=GuardedRoute)
@@ -181,6 +189,22 @@ class Door:
             found = [decode(row.body) for row in rows]
         return [event for event in found if wire_type is None or event.type == wire_type]
 
+    async def mails(self) -> list[LinkMail]:
+        """What the notifications service is asked to send, opened, in order."""
+        commands = await self.events(SendLink.TYPE)
+        return [LinkMail.model_validate_json(POSTMAN.unseal(one.data["sealed"])) for one in commands]
+
+    async def last_token(self) -> str:
+        """The token of the link that was sent last."""
+        return (await self.mails())[-1].url.partition("#token=")[2]
+
+    async def forget(self, email: str) -> httpx.Response:
+        """Ask for a reset link, and have all such requests answered."""
+        answer = await self.call("POST", "/auth/password/forgot", json={"email": email})
+        while await answer_request(self.database, self.app.state.links):
+            pass
+        return answer
+
     async def run_sql(self, statement: str, **values: object) -> list[Any]:
         """Reach around the application."""
         async with self.database.reading() as session:
@@ -221,6 +245,7 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
     app = _UNUSED.pop() if _UNUSED else _new_app()
     app.state.factors = SecondFactors(b"f" * 32, issuer="Reeve")
     app.state.oidc = None
+    app.state.links = Links(POSTMAN.public_key, public_url=ISSUER)
     guard.install(app, access)
     watch = Watch(app)
     transport = httpx.ASGITransport(app=watch, client=("203.0.113.7", 4321))
@@ -237,8 +262,8 @@ def _new_app() -> FastAPI:
         service="gateway", title="Reeve", version="0", checks={}, public=True, error_shapes={ERROR_PREFIX: oauth_shape}
     )
     for router in (
-        auth_router, factors_router, oidc_router, users_router, user_bulk_router, lifecycle_router, sessions_router,
-        clients_router, roles_router, access_router, security_router, samples,
+        auth_router, passwords_router, activation_router, factors_router, oidc_router, users_router, user_bulk_router,
+        lifecycle_router, sessions_router, clients_router, roles_router, access_router, security_router, samples,
     ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")

@@ -13,6 +13,7 @@ from services.gateway.access.breaches import CALL_SECONDS, MOST_ANSWER_BYTES, Br
 from services.gateway.access.issuers.egress import Egress
 from services.gateway.access.password_policy import PasswordPolicy
 from services.gateway.features.users.commands import ensure_first_admin
+from tests.integration.gateway.access.door import PASSWORD, Door
 from tests.support.breach_server import PADDING, BreachServer, breach_server
 
 KNOWN = "everybody knows this one"
@@ -94,6 +95,42 @@ async def test_what_is_away_refuses_nobody_and_is_counted(server: BreachServer, 
     assert checked("unavailable") == before + 1
     server.status = 200
     assert await policy.is_breached(KNOWN)
+
+
+async def test_wherever_a_password_is_chosen_it_is_held_against_the_list(
+    door: Door, server: BreachServer, found: RangeList
+) -> None:
+    admin = await door.token_of("super_admin")
+    door.access.password_policy = PasswordPolicy([found])
+    new = {"email": "v@example.com", "name": "V", "role": "viewer"}
+    made = await door.call("POST", "/users", token=admin, json=new)
+    assert made.status_code == 201
+    activation = await door.last_token()
+    change = {"old_password": PASSWORD, "new_password": KNOWN}
+    refused = [
+        await door.call("POST", "/users", token=admin, json={**new, "email": "w@example.com", "password": KNOWN}),
+        await door.call("POST", "/auth/activate", json={"token": activation, "password": KNOWN}),
+        await door.call("PUT", "/auth/password", token=admin, json=change),
+    ]
+    assert (
+        await door.call("POST", "/auth/activate", json={"token": activation, "password": CHOSEN})
+    ).status_code == 204
+    await door.forget("v@example.com")
+    reset = await door.last_token()
+    refused.append(await door.call("POST", "/auth/password/reset", json={"token": reset, "password": KNOWN}))
+    for answer in refused:
+        assert (answer.status_code, answer.json()["detail"]["error"]) == (422, "breached_password"), answer.text
+        assert KNOWN not in answer.text
+    assert await door.run_sql("SELECT 1 FROM users WHERE email = 'w@example.com'") == []
+    again = {"token": reset, "password": "another one of my choosing"}
+    assert (await door.call("POST", "/auth/password/reset", json=again)).status_code == 204
+
+
+async def test_whoever_has_no_link_asks_no_list(door: Door, server: BreachServer, found: RangeList) -> None:
+    door.access.password_policy = PasswordPolicy([found])
+    answer = await door.call("POST", "/auth/activate", json={"token": "x" * 43, "password": KNOWN})
+    assert answer.status_code == 410
+    assert server.paths == []
 
 
 async def test_the_first_administrator_s_password_is_held_against_it_once(

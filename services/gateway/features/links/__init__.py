@@ -1,0 +1,1 @@
+"""Links that work once: made, sent by the notifications service, taken, and ended."""
