@@ -118,10 +118,9 @@ async def test_a_burst_of_critical_events_is_one_alert_and_a_notification_each(d
 
 
 async def test_an_occurrence_of_tomorrow_is_one_of_now(desk: Desk) -> None:
-    early = platform_event("platform.error.critical.v1")
-    ahead = platform_event("platform.error.critical.v1")
-    object.__setattr__(early, "time", early.time - timedelta(hours=1))
-    object.__setattr__(ahead, "time", ahead.time + timedelta(days=1))
+    event = platform_event("platform.error.critical.v1")
+    early = event._replace(id=new_id(), time=event.time - timedelta(hours=1))
+    ahead = event._replace(id=new_id(), time=event.time + timedelta(days=1))
     await desk.hear(ahead, early)
     (row,) = await desk.rows("SELECT first_occurred_at, last_occurred_at FROM alerts")
     assert row["first_occurred_at"] == early.time
