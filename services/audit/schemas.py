@@ -13,6 +13,7 @@ from libs.common.errors import Invalid
 from libs.common.events.envelope import rfc3339
 from libs.common.web.paging import MOST_LIMIT
 from services.audit.models.words import query_of
+from services.audit.store.redactions import Redaction
 from services.audit.store.saved_searches import SavedSearch
 from services.audit.store.search import CLOSED, EXACT, Addresses, Filters
 
@@ -135,6 +136,7 @@ def entry_body(row: Mapping[str, Any]) -> dict[str, Any]:
     body = dict(row)
     body["details"] = orjson.Fragment(row["details"])
     body["changes"] = orjson.Fragment(row["changes"]) if row["changes"] is not None else None
+    body["redactions"] = orjson.Fragment(row["redactions"]) if row["redactions"] is not None else None
     body["created_at"] = rfc3339(row["created_at"])
     body["recorded_at"] = rfc3339(row["recorded_at"])
     return body
@@ -151,6 +153,25 @@ def saved_search_body(saved: SavedSearch, *, reader_id: str) -> dict[str, Any]:
         "created_by": saved.owner_id,
         "created_by_name": saved.owner_name,
         "created_at": rfc3339(saved.created_at),
+    }
+
+
+def redaction_body(job: Redaction) -> dict[str, Any]:
+    """A redaction as the API answers it. `progress` is the share of the log that was looked through."""
+    return {
+        "id": str(job.id),
+        "subject_type": job.subject_type,
+        "subject_id": job.subject_id,
+        "reason": job.reason,
+        "state": job.state,
+        "held_by": list(job.held_by),
+        "progress": 1.0 if job.state == "succeeded" or not job.ends else min(1.0, job.position / job.ends),
+        "entries": job.entries,
+        "exports_withdrawn": job.exports,
+        "requested_by": job.requested_by,
+        "operation_id": job.operation_id,
+        "created_at": rfc3339(job.created_at),
+        "finished_at": rfc3339(job.finished_at) if job.finished_at else None,
     }
 
 

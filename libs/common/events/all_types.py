@@ -6,6 +6,7 @@ from libs.common.events import (
     exports,
     notifications,
     platform,
+    redactions,
     requests,
     saved_searches,
     settings,
@@ -19,6 +20,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
+        redactions,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

@@ -61,8 +61,19 @@ class AuditRangeQuery(BaseModel):
     date_to: datetime | None = None
 
 
+class EntryRedaction(BaseModel):
+    """That members of an entry were erased: which, by which redaction and operation, when and why."""
+
+    id: str
+    operation_id: str | None
+    at: datetime
+    reason: str
+    members: list[Literal["admin_username", "changes", "details", "ip_address", "user_agent"]]
+
+
 class AuditEntryResponse(BaseModel):
-    """One entry of the log. `created_at` is when it happened, `recorded_at` when it was stored."""
+    """One entry of the log. `created_at` is when it happened, `recorded_at` when it was stored.
+    Of what a redaction erased, `details` are empty, other members null, and `redactions` says so."""
 
     id: str
     sequence: int
@@ -86,6 +97,7 @@ class AuditEntryResponse(BaseModel):
     source: str
     created_at: datetime
     recorded_at: datetime
+    redactions: list[EntryRedaction] | None
 
 
 class AuditEntriesResponse(ListResponse):
