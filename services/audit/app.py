@@ -23,6 +23,7 @@ from libs.common.start import assertion_verifier, open_database, open_transport,
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
+from services.audit.commands.quarantine import QuarantineCommands
 from services.audit.commands.redactions import RedactionCommands, redact_erased_users
 from services.audit.commands.saved_searches import COMMANDS
 from services.audit.config import Config
@@ -32,10 +33,12 @@ from services.audit.log.notes import SigningKey, VerifierKey
 from services.audit.redactor import Redactor
 from services.audit.routes import entries as entry_routes
 from services.audit.routes import log as log_routes
+from services.audit.routes import quarantine as quarantine_routes
 from services.audit.routes import redactions as redaction_routes
 from services.audit.routes import saved_searches
 from services.audit.sequencer import Sequencer
 from services.audit.signer import Signer
+from services.audit.store import quarantine
 
 NAME = "audit"
 SIGNER = "audit-signer"
@@ -100,9 +103,16 @@ def build(
     app.include_router(log_routes.router)
     app.include_router(saved_searches.router)
     app.include_router(redaction_routes.router)
+    app.include_router(quarantine_routes.router)
 
     async def record_and_redact(session: Session, arrived: Sequence[Arrived]) -> None:
         await recorder.record_events(session, arrived)
+        await redact_erased_users(session, arrived)
+
+    replayed = Recorder()
+
+    async def record_again(session: Session, arrived: Sequence[Arrived]) -> None:
+        await replayed.record_events(session, arrived)
         await redact_erased_users(session, arrived)
 
     async def count_and_sequence(arrived: Sequence[Arrived]) -> None:
@@ -116,6 +126,8 @@ def build(
         handle=record_and_redact,
         after=count_and_sequence,
         catalog=CATALOG,
+        letters=quarantine,
+        checks_services=True,
     )
     relay = Relay(database, transport, producer=NAME)
 
@@ -146,6 +158,7 @@ def build(
         handlers={
             **COMMANDS,
             **RedactionCommands().handlers(),
+            **QuarantineCommands(record_again, CATALOG, speaks_as=SPEAKS_AS).handlers(),
             **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers(),
         },
         catalog=CATALOG,

@@ -1,6 +1,7 @@
 """What may be asked of the log, and how an entry is answered."""
 
 import re
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Address, ip_network
@@ -10,9 +11,10 @@ import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from libs.common.errors import Invalid
-from libs.common.events.envelope import rfc3339
+from libs.common.events.envelope import MalformedEvent, rfc3339
 from libs.common.web.paging import MOST_LIMIT
 from services.audit.models.words import query_of
+from services.audit.store.quarantine import Quarantined
 from services.audit.store.redactions import Redaction
 from services.audit.store.saved_searches import SavedSearch
 from services.audit.store.search import CLOSED, EXACT, Addresses, Filters
@@ -173,6 +175,37 @@ def redaction_body(job: Redaction) -> dict[str, Any]:
         "created_at": rfc3339(job.created_at),
         "finished_at": rfc3339(job.finished_at) if job.finished_at else None,
     }
+
+
+def quarantined_body(kept: Quarantined) -> dict[str, Any]:
+    """An event that did not fit its schema, as the API answers it, without what it says."""
+    return {
+        "id": str(kept.id),
+        "event_type": kept.event_type,
+        "source": kept.source,
+        "sender": kept.sender or kept.producer or None,
+        "reason": kept.reason.partition(":")[0],
+        "message": kept.reason.partition(": ")[2],
+        "state": "waiting" if kept.replayed_at is None else "replayed",
+        "first_seen_at": rfc3339(kept.received_at),
+        "last_seen_at": rfc3339(kept.last_seen_at),
+        "sightings": kept.sightings,
+        "replays": kept.replays,
+        "last_error": kept.last_reason,
+        "replayed_at": rfc3339(kept.replayed_at) if kept.replayed_at else None,
+        "entry_sequence": kept.entry_sequence,
+    }
+
+
+def quarantined_whole(kept: Quarantined) -> dict[str, Any]:
+    """The same with its bytes, and the event that they are where they can be read."""
+    try:
+        [event] = kept.events()
+        said = {"id": event.id, "time": rfc3339(event.time), "subject": event.subject, "data": event.data}
+    except (MalformedEvent, ValueError):
+        said = None
+    raw = b2a_base64(kept.body, newline=False).decode()
+    return {**quarantined_body(kept), "content_type": kept.content_type, "body": raw, "event": said}
 
 
 def _addresses(network: str) -> Addresses:

@@ -64,6 +64,7 @@ from services.gateway.features.oidc.routes import router as oidc_router
 from services.gateway.features.operations.commands import Operations
 from services.gateway.features.operations.handlers import complete_operations
 from services.gateway.features.operations.routes import router as operations_router
+from services.gateway.features.quarantine.routes import router as quarantine_router
 from services.gateway.features.redactions.routes import router as redactions_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.saved_searches.routes import router as saved_searches_router
@@ -269,7 +270,7 @@ def _routes(config: Config) -> APIRouter:
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, oidc_router,
         users_router, user_bulk_router, lifecycle_router, clients_router, sessions_router, roles_router, access_router,
         security_router, system_router, catalog_router, stream_router, exports_router, saved_searches_router,
-        redactions_router,
+        redactions_router, quarantine_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

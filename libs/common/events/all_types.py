@@ -6,6 +6,7 @@ from libs.common.events import (
     exports,
     notifications,
     platform,
+    quarantine,
     redactions,
     requests,
     saved_searches,
@@ -20,7 +21,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
-        redactions,
+        redactions, quarantine,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():
