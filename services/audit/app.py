@@ -32,6 +32,7 @@ from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
 from services.audit.redactor import Redactor
 from services.audit.routes import entries as entry_routes
+from services.audit.routes import gaps as gap_routes
 from services.audit.routes import log as log_routes
 from services.audit.routes import quarantine as quarantine_routes
 from services.audit.routes import redactions as redaction_routes
@@ -39,6 +40,7 @@ from services.audit.routes import saved_searches
 from services.audit.sequencer import Sequencer
 from services.audit.signer import Signer
 from services.audit.store import quarantine
+from services.audit.watcher import Watcher
 
 NAME = "audit"
 SIGNER = "audit-signer"
@@ -104,6 +106,7 @@ def build(
     app.include_router(saved_searches.router)
     app.include_router(redaction_routes.router)
     app.include_router(quarantine_routes.router)
+    app.include_router(gap_routes.router)
 
     async def record_and_redact(session: Session, arrived: Sequence[Arrived]) -> None:
         await recorder.record_events(session, arrived)
@@ -179,6 +182,7 @@ def build(
             commands.run,
             worker.run,
             Redactor(database).run,
+            Watcher(database).run,
             *signing,
         ),
         database=database,

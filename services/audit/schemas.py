@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from libs.common.errors import Invalid
 from libs.common.events.envelope import MalformedEvent, rfc3339
 from libs.common.web.paging import MOST_LIMIT
+from services.audit.models.gaps import Gap
 from services.audit.models.words import query_of
 from services.audit.store.quarantine import Quarantined
 from services.audit.store.redactions import Redaction
@@ -206,6 +207,21 @@ def quarantined_whole(kept: Quarantined) -> dict[str, Any]:
         said = None
     raw = b2a_base64(kept.body, newline=False).decode()
     return {**quarantined_body(kept), "content_type": kept.content_type, "body": raw, "event": said}
+
+
+def gap_body(gap: Gap) -> dict[str, Any]:
+    """A gap in the numbers of a service as the API answers it."""
+    return {
+        "id": str(gap.id),
+        "producer": gap.producer,
+        "first": gap.first,
+        "last": gap.last,
+        "since": rfc3339(gap.since),
+        "detected_at": rfc3339(gap.told_at),
+        "state": "open" if gap.closed_at is None else "closed",
+        "closed_at": rfc3339(gap.closed_at) if gap.closed_at else None,
+        "how": gap.how,
+    }
 
 
 def _addresses(network: str) -> Addresses:

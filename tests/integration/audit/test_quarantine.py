@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from typing import Any, ClassVar
 
 import orjson
 import pytest
@@ -30,7 +30,7 @@ class Upgraded(MessageData):
     TYPE = "reeve.unheard.of.v1"
     SOURCE = "/reeve/gateway"
     ACTION = "hear_of"
-    EXAMPLE: dict[str, Any] = {}  # noqa: RUF012 - as every model has it
+    EXAMPLE: ClassVar[dict[str, Any]] = {}
 
     action: str
     outcome: str

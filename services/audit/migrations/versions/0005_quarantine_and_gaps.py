@@ -36,13 +36,14 @@ _CREATE = (
         producer text NOT NULL,
         first bigint NOT NULL,
         last bigint NOT NULL,
-        seen_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-        told_at timestamptz,
+        since timestamptz NOT NULL,
+        told_at timestamptz NOT NULL DEFAULT clock_timestamp(),
         closed_at timestamptz,
+        how text CHECK (how IN ('filled', 'given_up')),
         CHECK (first <= last)
     )
     """,
-    "CREATE UNIQUE INDEX gaps_open ON gaps (producer, first, last) WHERE closed_at IS NULL",
+    "CREATE UNIQUE INDEX gaps_open ON gaps (producer, first) WHERE closed_at IS NULL",
 )
 
 

@@ -148,6 +148,35 @@ class AuditProofResponse(BaseModel):
     checkpoint: str
 
 
+class GapsQuery(ListQuery):
+    """Open gaps, closed ones, or both."""
+
+    state: Literal["open", "closed"] | None = None
+
+
+class AuditGapResponse(BaseModel):
+    """Numbers of a service, `first` to `last`, that did not come while later ones did.
+
+    `since` is when the first later number came; a gap ends when they come (`filled`), or are waited for no longer (`given_up`).
+    """
+
+    id: str
+    producer: str
+    first: int
+    last: int
+    since: datetime
+    detected_at: datetime
+    state: Literal["open", "closed"]
+    closed_at: datetime | None
+    how: Literal["filled", "given_up"] | None
+
+
+class AuditGapsResponse(ListResponse):
+    """One page of gaps, newest first."""
+
+    gaps: list[AuditGapResponse]
+
+
 class VerifyAuditRequest(BaseModel):
     """The part of the log to derive again, from `first` on. All of it: begin at 0 and go on from `next` until it is null."""
 
