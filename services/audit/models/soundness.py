@@ -11,6 +11,8 @@ from services.audit.models.commitments import PATHS, opens, private_values, salt
 from services.audit.models.entries import Entry
 from services.audit.models.leaves import leaf_of
 
+ERASED = {"/details": "{}"}
+"""What stands where a member was that an erasure took, where it is not null."""
 HASH, MISSING, ENTRY, COMMITMENT = "leaf_hash", "entry_missing", "entry_changed", "commitment"
 
 
@@ -58,7 +60,7 @@ def _opens_all(stored: Stored, entry: Entry, commits: Mapping[str, str]) -> bool
     for path, value in zip(PATHS, private_values(entry), strict=True):
         salt = salt_of(stored.seed, path) if stored.seed else stored.salts.get(path)
         if salt is None:
-            if path in commits and path not in stored.lost:
+            if path in commits and (path not in stored.lost or value not in (None, ERASED.get(path))):
                 return False
             continue
         if value is None or path not in commits:

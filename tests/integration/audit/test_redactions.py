@@ -156,6 +156,22 @@ async def test_a_value_put_back_in_place_of_an_erased_one_is_not_believed(
     await owner.execute("UPDATE entries SET redactions = NULL WHERE sequence = 1")
     found = (await archive.get("/log/verification", permission="audit:verify")).json()
     assert found["first_bad"] == {"sequence": 1, "problem": "commitment"}
+    await owner.execute("UPDATE entries SET admin_username = 'eve@example.com' WHERE sequence = 0")
+    found = (await archive.get("/log/verification", permission="audit:verify")).json()
+    assert found["first_bad"] == {"sequence": 0, "problem": "commitment"}
+
+
+async def test_a_redaction_that_has_ended_signs_for_nothing_more(
+    archive: Archive, redacting: Redacting, owner: asyncpg.Connection
+) -> None:
+    await archive.record(acted())
+    await redacting.redact()
+    await archive.record(acted(), request_recorded(actorid=OTHER))
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await owner.execute(
+            "UPDATE entries SET admin_username = NULL, redactions = coalesce(redactions, '[]')"
+            " || jsonb_build_object('id', (SELECT id FROM redactions)) WHERE admin_username IS NOT NULL"
+        )
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,9 @@ def test_an_instant_has_six_decimals_and_z(moment: datetime) -> None:
     assert len(instant(moment)) == 27
 
 
+ERASED_ENTRY = entry_of(admin_username=None, changes=None, details="{}", ip_address=None, user_agent=None)
+
+
 def stored(entry: Entry, /, **given: Any) -> Stored:
     leaf = made(entry)
     said: dict[str, Any] = {
@@ -140,7 +143,8 @@ def test_every_member_that_a_leaf_speaks_of_is_watched(column: str) -> None:
         ({"sequence": 8}, ENTRY),
         ({"seed": bytes(32)}, COMMITMENT),
         ({"seed": None}, COMMITMENT),
-        ({"seed": None, "lost": frozenset(PATHS)}, None),
+        ({"seed": None, "lost": frozenset(PATHS)}, COMMITMENT),
+        ({"seed": None, "lost": frozenset(PATHS), "entry": ERASED_ENTRY}, None),
         ({"seed": None, "lost": frozenset(PATHS) - {"/details"}}, COMMITMENT),
         ({"seed": None, "salts": {"/details": bytes(32)}}, COMMITMENT),
     ],
@@ -158,6 +162,6 @@ def test_a_private_member_that_is_gone_is_no_problem_where_its_salt_is_gone_and_
     kept = {other: salt_of(b"\x05" * 32, other) for other in PATHS if other != path}
     lost = frozenset((path,))
     assert problem_of(stored(entry, entry=gone, seed=None, salts=kept, lost=lost)) is None
-    assert problem_of(stored(entry, entry=entry, seed=None, salts=kept, lost=lost)) is None
+    assert problem_of(stored(entry, entry=entry, seed=None, salts=kept, lost=lost)) == COMMITMENT
     assert problem_of(stored(entry, entry=gone, lost=lost)) == COMMITMENT
     assert problem_of(stored(entry, entry=gone, seed=None, salts=kept)) == COMMITMENT

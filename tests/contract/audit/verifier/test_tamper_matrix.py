@@ -202,6 +202,11 @@ def put_back(log: MadeLog) -> None:
     entry.openings[path] = {"salt": base64.b64encode(salt).decode(), "value": "192.0.2.99"}
 
 
+def write_over_the_redacted(log: MadeLog) -> None:
+    """Where an erased member was, searches read a value again; nothing opens it."""
+    log.entries[107].row["user_agent"] = "made up"
+
+
 def node(log: MadeLog) -> None:
     log.nodes[8, 2] = bytes(range(32))
 
@@ -268,6 +273,7 @@ MATRIX = [
     Case("redact the neighbour", redact_the_neighbour, {"all": {COMMITMENT: 108}}),
     Case("announce a redaction as somebody else", announce_as_somebody_else, {"all": {COMMITMENT: 107}}),
     Case("put back what was redacted", put_back, {"all": {COMMITMENT: 107}}),
+    Case("write over what was redacted", write_over_the_redacted, {"dump": {COMMITMENT: 107}}),
     Case("corrupt a node", node, {"tiles": {LEAF: 512}, "dump": {LEAF: 512}}),
     Case("lose a node", lost_node, {"tiles": {MISSING: 1024}, "dump": {MISSING: 1024}}),
     Case("stop the heartbeat", stop_the_heartbeat, {"all": {PRODUCER: 500}}),
