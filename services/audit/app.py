@@ -5,7 +5,7 @@ from functools import partial
 
 from libs.common.broker.topology import AUDIT_COMMANDS, AUDIT_EVENTS
 from libs.common.broker.transport import Transport
-from libs.common.database.engine import Database
+from libs.common.database.engine import Database, Session
 from libs.common.database.migrate import is_current
 from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.commands import CommandConsumer
@@ -23,16 +23,24 @@ from libs.common.start import assertion_verifier, open_database, open_transport,
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
-from services.audit.commands import COMMANDS
+from services.audit.commands.quarantine import QuarantineCommands
+from services.audit.commands.redactions import RedactionCommands, redact_erased_users
+from services.audit.commands.saved_searches import COMMANDS
 from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
+from services.audit.redactor import Redactor
 from services.audit.routes import entries as entry_routes
+from services.audit.routes import gaps as gap_routes
 from services.audit.routes import log as log_routes
+from services.audit.routes import quarantine as quarantine_routes
+from services.audit.routes import redactions as redaction_routes
 from services.audit.routes import saved_searches
 from services.audit.sequencer import Sequencer
 from services.audit.signer import Signer
+from services.audit.store import quarantine
+from services.audit.watcher import Watcher
 
 NAME = "audit"
 SIGNER = "audit-signer"
@@ -96,6 +104,19 @@ def build(
     app.include_router(entry_routes.router)
     app.include_router(log_routes.router)
     app.include_router(saved_searches.router)
+    app.include_router(redaction_routes.router)
+    app.include_router(quarantine_routes.router)
+    app.include_router(gap_routes.router)
+
+    async def record_and_redact(session: Session, arrived: Sequence[Arrived]) -> None:
+        await recorder.record_events(session, arrived)
+        await redact_erased_users(session, arrived)
+
+    replayed = Recorder()
+
+    async def record_again(session: Session, arrived: Sequence[Arrived]) -> None:
+        await replayed.record_events(session, arrived)
+        await redact_erased_users(session, arrived)
 
     async def count_and_sequence(arrived: Sequence[Arrived]) -> None:
         await recorder.count_stored(arrived)
@@ -105,9 +126,11 @@ def build(
         database,
         transport,
         AUDIT_EVENTS,
-        handle=recorder.record_events,
+        handle=record_and_redact,
         after=count_and_sequence,
         catalog=CATALOG,
+        letters=quarantine,
+        checks_services=True,
     )
     relay = Relay(database, transport, producer=NAME)
 
@@ -135,7 +158,12 @@ def build(
         transport,
         AUDIT_COMMANDS,
         source=SPEAKS_AS,
-        handlers={**COMMANDS, **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers()},
+        handlers={
+            **COMMANDS,
+            **RedactionCommands().handlers(),
+            **QuarantineCommands(record_again, CATALOG, speaks_as=SPEAKS_AS).handlers(),
+            **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers(),
+        },
         catalog=CATALOG,
     )
 
@@ -153,6 +181,8 @@ def build(
             sequence,
             commands.run,
             worker.run,
+            Redactor(database).run,
+            Watcher(database).run,
             *signing,
         ),
         database=database,

@@ -28,6 +28,7 @@ MOST_HELD_BYTES = 16 * 1024 * 1024
 FORMATS = ("csv", "jsonl", "parquet", "ocsf")
 _KINDS: Mapping[str, Kind] = {
     "sequence": "integer", "created_at": "time", "recorded_at": "time", "details": "json", "changes": "json",
+    "redactions": "json",
 }  # fmt: skip
 COLUMNS = tuple(Column(name, _KINDS.get(name, "text")) for name in store.names())
 _NAMES = tuple(column.name for column in COLUMNS)

@@ -1,6 +1,7 @@
 """What may be asked of the log, and how an entry is answered."""
 
 import re
+from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from ipaddress import IPv4Network, IPv6Address, ip_network
@@ -10,9 +11,12 @@ import orjson
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from libs.common.errors import Invalid
-from libs.common.events.envelope import rfc3339
+from libs.common.events.envelope import MalformedEvent, rfc3339
 from libs.common.web.paging import MOST_LIMIT
+from services.audit.models.gaps import Gap
 from services.audit.models.words import query_of
+from services.audit.store.quarantine import Quarantined
+from services.audit.store.redactions import Redaction
 from services.audit.store.saved_searches import SavedSearch
 from services.audit.store.search import CLOSED, EXACT, Addresses, Filters
 
@@ -135,6 +139,7 @@ def entry_body(row: Mapping[str, Any]) -> dict[str, Any]:
     body = dict(row)
     body["details"] = orjson.Fragment(row["details"])
     body["changes"] = orjson.Fragment(row["changes"]) if row["changes"] is not None else None
+    body["redactions"] = orjson.Fragment(row["redactions"]) if row["redactions"] is not None else None
     body["created_at"] = rfc3339(row["created_at"])
     body["recorded_at"] = rfc3339(row["recorded_at"])
     return body
@@ -151,6 +156,71 @@ def saved_search_body(saved: SavedSearch, *, reader_id: str) -> dict[str, Any]:
         "created_by": saved.owner_id,
         "created_by_name": saved.owner_name,
         "created_at": rfc3339(saved.created_at),
+    }
+
+
+def redaction_body(job: Redaction) -> dict[str, Any]:
+    """A redaction as the API answers it. `progress` is the share of the log that was looked through."""
+    return {
+        "id": str(job.id),
+        "subject_type": job.subject_type,
+        "subject_id": job.subject_id,
+        "reason": job.reason,
+        "state": job.state,
+        "held_by": list(job.held_by),
+        "progress": 1.0 if job.state == "succeeded" or not job.ends else min(1.0, job.position / job.ends),
+        "entries": job.entries,
+        "exports_withdrawn": job.exports,
+        "requested_by": job.requested_by,
+        "operation_id": job.operation_id,
+        "created_at": rfc3339(job.created_at),
+        "finished_at": rfc3339(job.finished_at) if job.finished_at else None,
+    }
+
+
+def quarantined_body(kept: Quarantined) -> dict[str, Any]:
+    """An event that did not fit its schema, as the API answers it, without what it says."""
+    return {
+        "id": str(kept.id),
+        "event_type": kept.event_type,
+        "source": kept.source,
+        "sender": kept.sender or kept.producer or None,
+        "reason": kept.reason.partition(":")[0],
+        "message": kept.reason.partition(": ")[2],
+        "state": "waiting" if kept.replayed_at is None else "replayed",
+        "first_seen_at": rfc3339(kept.received_at),
+        "last_seen_at": rfc3339(kept.last_seen_at),
+        "sightings": kept.sightings,
+        "replays": kept.replays,
+        "last_error": kept.last_reason,
+        "replayed_at": rfc3339(kept.replayed_at) if kept.replayed_at else None,
+        "entry_sequence": kept.entry_sequence,
+    }
+
+
+def quarantined_whole(kept: Quarantined) -> dict[str, Any]:
+    """The same with its bytes, and the event that they are where they can be read."""
+    try:
+        [event] = kept.events()
+        said = {"id": event.id, "time": rfc3339(event.time), "subject": event.subject, "data": event.data}
+    except (MalformedEvent, ValueError):
+        said = None
+    raw = b2a_base64(kept.body, newline=False).decode()
+    return {**quarantined_body(kept), "content_type": kept.content_type, "body": raw, "event": said}
+
+
+def gap_body(gap: Gap) -> dict[str, Any]:
+    """A gap in the numbers of a service as the API answers it."""
+    return {
+        "id": str(gap.id),
+        "producer": gap.producer,
+        "first": gap.first,
+        "last": gap.last,
+        "since": rfc3339(gap.since),
+        "detected_at": rfc3339(gap.told_at),
+        "state": "open" if gap.closed_at is None else "closed",
+        "closed_at": rfc3339(gap.closed_at) if gap.closed_at else None,
+        "how": gap.how,
     }
 
 

@@ -85,6 +85,7 @@ def made_entry(index: int, *, size: int) -> MadeEntry:
     if place in ERASED_AT and hundred * 100 + 50 < size:
         made.seed = None
         made.salts = {path: salt_of(seed, path) for path in commits if path not in ERASED_PATHS}
+        made.row.update({path[1:]: None for path in ERASED_PATHS})
     for path in commits:
         salt = salt_of(seed, path) if made.seed else (made.salts or {}).get(path)
         value = values[path]

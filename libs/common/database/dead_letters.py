@@ -36,6 +36,8 @@ class DeadLetter:
     sender: str | None = None
     headers: Mapping[str, object] = field(default_factory=dict)
     content_type: str | None = None
+    producer: str = ""
+    """The service whose outbox it came from; nobody but who replays it asks."""
     id: str = field(default_factory=new_id)
 
 
@@ -51,6 +53,10 @@ async def append(session: Session, letters: Sequence[DeadLetter]) -> None:
         strict=True,
     )
     await driver(session).execute(_INSERT, *columns)
+
+
+async def note_repetition(session: Session, letters: Sequence[DeadLetter]) -> None:
+    """These came again and lie here already: nothing is kept of that."""
 
 
 async def count(session: Session) -> int:

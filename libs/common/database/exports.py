@@ -143,6 +143,22 @@ async def end_early(session: Session, export_id: UUID, *, source: str, owner_id:
     return _job(row) if row is not None else None
 
 
+async def withdraw(session: Session, export_ids: Sequence[UUID]) -> Sequence[ExportJob]:
+    """Let these files be gone: those that succeeded expire, which they are told as; those that run begin anew."""
+    connection = driver(session)
+    await connection.execute(
+        "UPDATE exports SET worker = NULL, lease_until = NULL, position = 0, rows = 0, bytes = 0, file = NULL, ends = NULL,"
+        " state = 'queued' WHERE state = 'running' AND id = ANY($1::uuid[])",
+        list(export_ids),
+    )
+    rows = await connection.fetch(
+        "UPDATE exports SET state = 'expired', expires_at = clock_timestamp()"
+        f" WHERE state = 'succeeded' AND id = ANY($1::uuid[]) {_RETURNING}",
+        list(export_ids),
+    )
+    return [_job(row) for row in rows]
+
+
 async def claim(session: Session, worker: UUID, *, lease_seconds: float) -> ExportJob | None:
     """The job that has waited longest, or one whose worker stopped renewing its lease; None when there is none."""
     row = await driver(session).fetchrow(_CLAIM, worker, lease_seconds)

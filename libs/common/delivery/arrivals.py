@@ -80,4 +80,5 @@ def letter_of(queue: Queue, parked: Parked) -> DeadLetter:
         body=message.body,
         headers=dict(message.headers),
         content_type=message.content_type,
+        producer=producer_of(message),
     )

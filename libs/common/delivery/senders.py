@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from libs.common.broker.transport import Message
+from libs.common.events.catalog import Catalog
 from libs.common.events.envelope import Event
 
 SERVICES = ("gateway", "audit", "settings", "notifications")
@@ -72,3 +73,20 @@ def refusal(event: Event, message: Message, clients: Mapping[str, RegisteredClie
     if not type_allowed(event.type, client.event_types):
         return f"event_type_not_allowed: {client.client_id} may not send {event.type[:100]}"
     return None
+
+
+UNKNOWN_TYPE, INVALID = "unknown_event_type", "invalid_event"
+"""What the reasons of `misfit` begin with."""
+
+
+def misfit(event: Event, producer: str, catalog: Catalog, *, checks_services: bool) -> str | None:
+    """Why the event is not what the catalogue says of its type; None when it is, or when nothing is said of it.
+
+    The data of a service of ours is taken on trust unless `checks_services`; then what a newer release added is let through.
+    """
+    if not catalog.knows(event.type):
+        return f"{UNKNOWN_TYPE}: {event.type[:100]}"
+    if producer and not checks_services:
+        return None
+    found = catalog.misfit(event) if producer else catalog.check(event)
+    return f"{INVALID}: {found}" if found else None

@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from time import time_ns
+from typing import Protocol
 
 from opentelemetry.trace import SpanKind
 
@@ -18,14 +19,15 @@ from libs.common.broker.topology import Queue
 from libs.common.broker.transport import Delivery, Subscription, Transport, Unconfirmed, Unroutable
 from libs.common.crashpoint import crashpoint
 from libs.common.database import dead_letters, inbox, senders
+from libs.common.database.dead_letters import DeadLetter
 from libs.common.database.engine import Database, Session, is_transient
 from libs.common.delivery.arrivals import Again, Arrived, Parked, Refused, alone, arrival_of, culprit, letter_of
 from libs.common.delivery.backoff import backoff_seconds
 from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
-from libs.common.delivery.senders import RegisteredClient, producer_of, refusal
+from libs.common.delivery.senders import RegisteredClient, misfit, producer_of, refusal
 from libs.common.errors import Unavailable
 from libs.common.events.catalog import Catalog
-from libs.common.events.envelope import MOST_EVENT_BYTES, Event, MalformedEvent, decode_message
+from libs.common.events.envelope import MOST_EVENT_BYTES, MalformedEvent, decode_message
 
 MOST_MESSAGES = 256
 """Messages in one transaction: fewer commits where every message holds one event."""
@@ -51,11 +53,28 @@ GiveUp = Callable[[Session, Arrived], Awaitable[None]]
 After = Callable[[Sequence[Arrived]], Awaitable[None]]
 
 
+class Letters(Protocol):
+    """Where what cannot be taken is kept; `libs.common.database.dead_letters` is one."""
+
+    async def append(self, session: Session, letters: Sequence[DeadLetter]) -> None:
+        """Keep these letters, if the session's transaction commits."""
+        ...
+
+    async def note_repetition(self, session: Session, letters: Sequence[DeadLetter]) -> None:
+        """These came again and lie here already."""
+        ...
+
+    async def prune(self, session: Session, *, most_rows: int, older_than_days: float) -> int:
+        """Bound what is kept, the oldest first; returns how many letters went."""
+        ...
+
+
 class Subscriber:
     """Consumes one durable queue for ever. `handle` gets first-sight events, in order, in one transaction.
 
     `after` runs when that transaction has committed; `give_up` runs in the transaction that makes an
-    event which `handle` could not apply a dead letter.
+    event which `handle` could not apply a dead letter. `letters` is where these are kept. With `checks_services` the
+    data of Reeve's own services is held against the catalogue as well, as far as `Catalog.misfit` goes.
     """
 
     def __init__(
@@ -69,6 +88,8 @@ class Subscriber:
         after: After | None = None,
         give_up: GiveUp | None = None,
         clients: Sequence[RegisteredClient] = (),
+        letters: Letters = dead_letters,
+        checks_services: bool = False,
     ) -> None:
         self._database = database
         self._transport = transport
@@ -78,6 +99,8 @@ class Subscriber:
         self._give_up = give_up
         self._catalog = catalog
         self._seeds = tuple(clients)
+        self._letters = letters
+        self._checks_services = checks_services
         self._clients: dict[str, RegisteredClient] | None = None
         self._pruned = 0.0
 
@@ -120,21 +143,15 @@ class Subscriber:
         arrived = []
         for event in events:
             one = Arrived(event, producer or message.sender or "", message.sender, message.reply_to, message)
-            reason = refusal(event, message, clients) or self._misfit(event, producer)
+            reason = refusal(event, message, clients) or misfit(
+                event, producer, self._catalog, checks_services=self._checks_services
+            )
             if reason is None:
                 arrived.append(one)
             else:
                 by_itself = message if len(events) == 1 else alone(message, event)
                 parked.append(Parked(by_itself, reason, arrival_of(one)))
         return arrived
-
-    def _misfit(self, event: Event, producer: str) -> str | None:
-        if not self._catalog.knows(event.type):
-            return f"unknown_event_type: {event.type[:100]}"
-        if producer:
-            return None
-        misfit = self._catalog.check(event)
-        return f"invalid_event: {misfit}" if misfit else None
 
     async def _prune(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -143,7 +160,7 @@ class Subscriber:
             with contextlib.suppress(Unavailable):
                 async with self._database.transaction() as session:
                     await inbox.prune(session, most_rows=MOST_INBOX_ROWS, older_than_days=INBOX_DAYS)
-                    await dead_letters.prune(session, most_rows=MOST_DEAD_LETTERS, older_than_days=DEAD_LETTER_DAYS)
+                    await self._letters.prune(session, most_rows=MOST_DEAD_LETTERS, older_than_days=DEAD_LETTER_DAYS)
 
     async def _known_clients(self) -> dict[str, RegisteredClient]:
         if self._clients is None:
@@ -209,10 +226,13 @@ class Subscriber:
                 crashpoint("cons.before_effect")
                 await self._handle(session, first)
             if letters:
-                await dead_letters.append(session, [letter_of(self._queue, one) for one in letters])
+                await self._letters.append(session, [letter_of(self._queue, one) for one in letters])
                 for one in letters:
                     if one.culprit is not None and self._give_up is not None:
                         await self._give_up(session, one.culprit)
+            if len(letters) < len(parked):
+                again = [one for one in parked if one.arrival is not None and not fresh[id(one.arrival)]]
+                await self._letters.note_repetition(session, [letter_of(self._queue, one) for one in again])
             crashpoint("cons.before_commit")
         self._trace(first, started_ns)
         EVENTS_CONSUMED.labels(self._queue.name).inc(len(first))

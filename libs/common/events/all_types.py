@@ -7,6 +7,8 @@ from libs.common.events import (
     exports,
     notifications,
     platform,
+    quarantine,
+    redactions,
     requests,
     saved_searches,
     settings,
@@ -20,7 +22,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
-        deliveries,
+        deliveries, redactions, quarantine,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

@@ -1,7 +1,7 @@
 """What the audit service tells of its own log."""
 
 from datetime import datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -22,3 +22,40 @@ class LogHeartbeat(MessageData):
 
     producers: dict[str, Number]
     at: datetime
+
+
+class GapDetected(MessageData):
+    """Numbers of a service are missing in the log while later ones are there: said once, however long it lasts."""
+
+    TYPE: ClassVar[str] = "reeve.audit.gap.detected.v1"
+    SOURCE: ClassVar[str] = "/reeve/audit"
+    ACTION: ClassVar[str] = "detect_audit_gap"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "gap_id": "0199a0c0-0000-7000-8000-000000000001", "producer": "settings", "first": 12, "last": 14, "missing": 3,
+        "since": "2026-01-31T12:00:00Z",
+    }  # fmt: skip
+
+    gap_id: str
+    producer: str
+    first: Number
+    last: Number
+    missing: Number
+    since: datetime
+    """When the first number behind the gap came."""
+
+
+class GapClosed(MessageData):
+    """A gap that was told of is none any more: its numbers came, or are waited for no longer."""
+
+    TYPE: ClassVar[str] = "reeve.audit.gap.closed.v1"
+    SOURCE: ClassVar[str] = "/reeve/audit"
+    ACTION: ClassVar[str] = "close_audit_gap"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "gap_id": "0199a0c0-0000-7000-8000-000000000001", "producer": "settings", "first": 12, "last": 14, "how": "filled",
+    }  # fmt: skip
+
+    gap_id: str
+    producer: str
+    first: Number
+    last: Number
+    how: Literal["filled", "given_up"]

@@ -6,9 +6,10 @@ models come the JSON Schemas, the catalogue endpoint and the AsyncAPI document.
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import ErrorDetails
 
 from libs.common.events.envelope import Event
 from libs.common.identity import Origin
@@ -114,9 +115,36 @@ class Catalog:
         try:
             model.model_validate(event.data)
         except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+            return _told(_errors(error)[0])
         return None
+
+    def misfit(self, event: Event) -> str | None:
+        """The same for an event of our own, which leaves out what is null and may come from a newer release: a member that
+        is not known here, or is absent where it may be null, is no misfit."""
+        model = self._models.get(event.type)
+        if model is None:
+            return None
+        try:
+            model.model_validate(event.data)
+        except ValidationError as error:
+            wrong = [one for one in _errors(error) if not _is_tolerable(one, model)]
+            return _told(wrong[0]) if wrong else None
+        return None
+
+
+def _errors(error: ValidationError) -> list[ErrorDetails]:
+    return error.errors(include_url=False, include_input=False, include_context=False)
+
+
+def _told(error: ErrorDetails) -> str:
+    return f"{'.'.join(str(part) for part in error['loc'])}: {error['msg']}"
+
+
+def _is_tolerable(error: ErrorDetails, model: type[MessageData]) -> bool:
+    if error["type"] == "extra_forbidden":
+        return True
+    field = model.model_fields.get(str(error["loc"][0])) if error["type"] == "missing" and error["loc"] else None
+    return field is not None and (len(error["loc"]) > 1 or type(None) in get_args(field.annotation))
 
 
 def action_of(event: Event, catalog: Catalog) -> str:

@@ -31,7 +31,7 @@ _TOLD_ELSEWHERE = frozenset({
 # The first and the last moment that Python knows stand for the infinities in the database's driver.
 _FIRST = datetime.min.replace(tzinfo=UTC) + timedelta(microseconds=1)
 _LAST = datetime.max.replace(tzinfo=UTC) - timedelta(microseconds=1)
-_NOT_SOUGHT = frozenset({"method", "path", "permission", "status"})
+NOT_SOUGHT = frozenset({"method", "path", "permission", "status"})
 
 
 class Entry(NamedTuple):
@@ -86,7 +86,7 @@ def _our_own(event: Event, data: Mapping[str, Any], producer: str, catalog: Cata
     is_admin = actor_type == "admin"
     username = cut(origin.get("username"), 254) if is_admin else None
     told = {name: value for name, value in data.items() if name not in _TOLD_ELSEWHERE}
-    sought = [value for name, value in told.items() if name not in _NOT_SOUGHT]
+    sought = [value for name, value in told.items() if name not in NOT_SOUGHT]
     if event.type == RequestRecorded.TYPE:
         told["status"] = data.get("status")
     if event.actorid is not None and not is_admin:

@@ -165,6 +165,8 @@ def _unmapped(entry: Entry) -> dict[str, Any]:
         found["changes"] = orjson.Fragment(entry["changes"])
     if entry["user_agent"] is not None:
         found["user_agent"] = entry["user_agent"]
+    if entry["redactions"] is not None:
+        found["redactions"] = orjson.Fragment(entry["redactions"])
     return found
 
 

@@ -11,12 +11,15 @@ from services.audit.models.commitments import PATHS, opens, private_values, salt
 from services.audit.models.entries import Entry
 from services.audit.models.leaves import leaf_of
 
+ERASED = {"/details": "{}"}
+"""What stands where a member was that an erasure took, where it is not null."""
 HASH, MISSING, ENTRY, COMMITMENT = "leaf_hash", "entry_missing", "entry_changed", "commitment"
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is stored at one place of the log. `salts` are those that an erasure left, by path."""
+    """What is stored at one place of the log. `salts` are those that an erasure left, by path, and `lost` the members that
+    the entry says it lost."""
 
     sequence: int
     body: bytes
@@ -25,10 +28,12 @@ class Stored:
     entry_id: str | None
     seed: bytes | None
     salts: Mapping[str, bytes]
+    lost: frozenset[str]
 
 
 def problem_of(stored: Stored) -> str | None:
-    """What is wrong at this place; None where all holds. What was erased cannot be opened, and that is no problem."""
+    """What is wrong at this place; None where all holds. What was erased cannot be opened, and that is no
+    problem where the entry says so; whether the log itself says so is for the offline verifier."""
     if leaf_hash(stored.body) != stored.leaf_hash:
         return HASH
     if stored.entry is None or stored.entry_id is None:
@@ -55,6 +60,8 @@ def _opens_all(stored: Stored, entry: Entry, commits: Mapping[str, str]) -> bool
     for path, value in zip(PATHS, private_values(entry), strict=True):
         salt = salt_of(stored.seed, path) if stored.seed else stored.salts.get(path)
         if salt is None:
+            if path in commits and (path not in stored.lost or value not in (None, ERASED.get(path))):
+                return False
             continue
         if value is None or path not in commits:
             if value is not None or path in commits:

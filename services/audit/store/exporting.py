@@ -19,7 +19,7 @@ _QUOTED = frozenset({"id", "outcome", "severity", "actor_type", "created_at", "r
 """What is always there and consists of what JSON never escapes: identifiers, times, words of closed lists."""
 _NULLABLE = frozenset({
     "target_type", "target_id", "admin_user_id", "admin_username", "changes", "ip_address", "user_agent", "request_id",
-    "operation_id", "trace_id",
+    "operation_id", "trace_id", "redactions",
 })  # fmt: skip
 
 
@@ -128,7 +128,7 @@ def _value(name: str) -> str:
             return f'to_char({name}, \'YYYY-MM-DD"T"HH24:MI:SS.US"Z"\')'
         case "sequence" | "id" | "outcome" | "severity" | "actor_type":
             return name
-        case "details" | "changes":
+        case "details" | "changes" | "redactions":
             text = f"{name}::text"
         case "ip_address":
             text = "'\"' || host(ip_address) || '\"'"

@@ -19,7 +19,7 @@ SHOWN = (
     "id::text AS id", "sequence", "event_id", "event_type", "action", "target_type", "target_id", "admin_user_id",
     "admin_username", "actor_type", "outcome", "severity", "details::text AS details", "changes::text AS changes",
     "host(ip_address) AS ip_address", "user_agent", "request_id", "operation_id", "trace_id", "source", "created_at",
-    "recorded_at",
+    "recorded_at", "redactions::text AS redactions",
 )  # fmt: skip
 EXACT = ("action", "target_type", "target_id", "admin_user_id", "source", "request_id", "operation_id")
 CLOSED: Mapping[str, Sequence[str]] = {"outcome": OUTCOMES, "severity": SEVERITIES}

@@ -12,6 +12,7 @@ from services.audit.log.checkpoints import open_checkpoint
 from services.audit.log.notes import NoteRefused, VerifierKey
 from services.audit.log.tiles import TILE_WIDTH
 from services.audit.log.tree import EMPTY_ROOT, KEPT_LEVELS, Frontier, fold, grow, subtrees
+from services.audit.models.redactions import lost_by
 from services.audit.models.soundness import Stored, problem_of
 from services.audit.store import checkpoints, tree
 from services.audit.store.leaves import ENTRY_COLUMNS, entry_from
@@ -19,7 +20,8 @@ from services.audit.store.leaves import ENTRY_COLUMNS, entry_from
 NODE, ROOT, CHECKPOINT, LEAF_MISSING = "node", "root", "checkpoint", "leaf_missing"
 
 _STORED = f"""
-    SELECT l.sequence, l.body, l.leaf_hash, o.seed, o.salts::text AS salts, e.id::text AS id, {ENTRY_COLUMNS}
+    SELECT l.sequence, l.body, l.leaf_hash, o.seed, o.salts::text AS salts, e.id::text AS id,
+           e.redactions::text AS redactions, {ENTRY_COLUMNS}
     FROM log_leaves AS l
     LEFT JOIN log_openings AS o ON o.sequence = l.sequence
     LEFT JOIN entries AS e ON e.sequence = l.sequence AND e.sequence >= $1 AND e.sequence < $2
@@ -118,4 +120,5 @@ def _stored(row: asyncpg.Record) -> Stored:
         entry_id=row["id"],
         seed=row["seed"],
         salts={path: base64.b64decode(salt) for path, salt in salts.items()},
+        lost=lost_by(row["redactions"]),
     )

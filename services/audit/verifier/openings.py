@@ -23,7 +23,7 @@ MOST_REDACTED = 1_000_000
 
 
 class Opening(NamedTuple):
-    """What is shown of one member: its salt and its text. Without its salt it was erased, whatever stands in its place."""
+    """What is shown of one member: its salt and its text. Without its salt it was erased, and has no text."""
 
     salt: bytes | None
     value: str | None
@@ -83,6 +83,9 @@ def judge(leaf: Leaf, openings: Openings) -> Opened:
             )
         elif opening.salt is None:
             erased.append(path)
+            if opening.value is not None:
+                text = f"entry {leaf.place}: {path} is erased, and something stands in its place"
+                findings.append(Finding(Kind.COMMITMENT, leaf.place, text))
         elif opening.value is None:
             text = f"entry {leaf.place}: the value of {path} is gone, its salt is not"
             findings.append(Finding(Kind.COMMITMENT, leaf.place, text))

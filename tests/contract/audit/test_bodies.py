@@ -8,7 +8,7 @@ from services.gateway.features.audit.schemas import AuditRangeQuery, SearchAudit
 ENTRY = {
     "id", "sequence", "event_id", "event_type", "action", "target_type", "target_id", "admin_user_id", "admin_username",
     "actor_type", "outcome", "severity", "details", "changes", "ip_address", "user_agent", "request_id", "operation_id",
-    "trace_id", "source", "created_at", "recorded_at",
+    "trace_id", "source", "created_at", "recorded_at", "redactions",
 }  # fmt: skip
 FILTERS = {
     "action", "target_type", "target_id", "admin_user_id", "outcome", "severity", "ip_address", "source", "request_id",

@@ -50,12 +50,16 @@ PUBLISHES = [
     ("notifications", EVENTS, "reeve.alert.raised.v1"),
     ("audit", EVENTS, "reeve.export.finished.v1"),
     ("audit", EVENTS, "reeve.saved_search.created.v1"),
+    ("audit", EVENTS, "reeve.redaction.started.v1"),
+    ("audit", EVENTS, "reeve.quarantine.replayed.v1"),
+    ("audit", EVENTS, "reeve.audit.redacted.v1"),
     ("audit", EVENTS, "reeve.operation.rejected.v1"),
     ("audit", DEAD, AUDIT_EVENTS.name),
 ]
 REFUSED = [
     ("gateway", EVENTS, "reeve.setting.changed.v1"),
     ("gateway", EVENTS, "reeve.export.finished.v1"),
+    ("gateway", EVENTS, "reeve.audit.redacted.v1"),
     ("audit", EVENTS, "reeve.user.created.v1"),
     ("audit", COMMANDS, SETTINGS_COMMANDS.name),
     ("settings", COMMANDS, NOTIFICATIONS_COMMANDS.name),

@@ -41,6 +41,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/access/requests/{USER}/reject"): {"reason": "ask finance"},
     ("POST", f"{ADMIN}/exports"): {"source": "audit", "format": "jsonl"},
     ("POST", f"{ADMIN}/audit/saved-searches"): {"name": "mine", "filters": {}},
+    ("POST", f"{ADMIN}/audit/redactions"): {"subject_type": "user", "subject_id": USER, "reason": "case 1"},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
     ("POST", f"{ADMIN}/audit/verify"): {"first": 0, "count": 256},
 }

@@ -79,6 +79,7 @@ async def test_a_write_is_let_through_and_the_log_says_that_it_would_have_been_d
         ("POST", "settings", {"key": "mine.hidden", "value_type": "string", "value": "x", "is_sensitive": True}),
         ("PATCH", "settings/store_trial_days", {"is_sensitive": True}),
         ("POST", "clients", {"name": "Mine", "source": "/platform/mine", "scopes": []}),
+        ("POST", "audit/redactions", {"subject_type": "user", "subject_id": "u1", "reason": "mine"}),
         ("PUT", "roles/mine", {"permissions": [], "level": "none"}),
     ],
 )

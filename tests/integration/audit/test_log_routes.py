@@ -205,6 +205,9 @@ async def test_what_was_erased_is_no_problem_and_what_stays_must_still_open(
         json.dumps({"/details": base64.b64encode(salt).decode()}),
     )
     await owner.execute("UPDATE entries SET admin_username = NULL, ip_address = NULL WHERE sequence = 9")
+    assert (await verified(log))[-1]["first_bad"] == {"sequence": 9, "problem": "commitment"}
+    said = json.dumps([{"members": ["admin_username", "changes", "ip_address", "user_agent"]}])
+    await owner.execute("UPDATE entries SET redactions = $1 WHERE sequence = 9", said)
     assert all(part["holds"] for part in await verified(log))
     await owner.execute("UPDATE entries SET details = '{}' WHERE sequence = 9")
     assert (await verified(log))[-1]["first_bad"] == {"sequence": 9, "problem": "commitment"}

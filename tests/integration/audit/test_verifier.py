@@ -5,10 +5,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import asyncpg
+import pytest
 
 from libs.common.events.envelope import Event
 from services.audit.app import signer as signer_of
-from tests.integration.audit.archive import Archive, Built, platform_event, request_recorded
+from tests.integration.audit.archive import OTHER, Archive, Built, platform_event, request_recorded
+from tests.integration.audit.redacting import Redacting
 from tests.integration.audit.test_export_formats import hostile
 from tests.support.audit_verdicts import first_of_each, verdict_on
 
@@ -71,6 +73,44 @@ async def test_a_change_made_in_the_database_is_named(
     await owner.execute("UPDATE entries SET details = '{\"forged\": true}' WHERE sequence = 77")
     verdict = verdict_on(await dumped(built, tmp_path), await key_of(archive))
     assert first_of_each(verdict) == {16: 77}
+
+
+@pytest.mark.parametrize(
+    "tampering",
+    [
+        ("SELECT 1", {}),
+        ("UPDATE entries SET user_agent = 'made up' WHERE sequence = 3", {16: 3}),
+        ("UPDATE entries SET details = '{\"forged\": true}' WHERE sequence = 3", {16: 3}),
+        ("UPDATE log_openings SET salts = '{}' WHERE sequence = 3", {16: 3}),
+        ("UPDATE log_openings SET seed = NULL, salts = '{}' WHERE sequence = 701", {16: 701}),
+        ("DELETE FROM log_openings WHERE sequence = 701", {16: 701}),
+        ("UPDATE entries SET redactions = NULL WHERE sequence = 3", {}),
+    ],
+    ids=[
+        "nothing",
+        "over what is gone",
+        "what stays",
+        "more of it",
+        "another entry",
+        "all of another",
+        "the row's word",
+    ],
+)
+async def test_a_redacted_log_holds_and_what_is_done_to_it_besides_is_named(
+    archive: Archive, built: Built, owner: asyncpg.Connection, tmp_path: Path, tampering: tuple[str, dict[int, int]]
+) -> None:
+    """As who owns the tables, with triggers off; the offline verifier asks the log's own leaves, not the rows."""
+    mine = [request_recorded(producerseq=n + 1, origin={"user_agent": "Firefox"}) for n in range(FEW)]
+    theirs = [request_recorded(producerseq=FEW + n + 1, actorid=OTHER) for n in range(20)]
+    await archive.record(*mine, *theirs)
+    await Redacting(archive).redact()
+    await signed(archive, built)
+    await owner.execute("ALTER TABLE entries DISABLE TRIGGER append_only")
+    edit, found = tampering
+    await owner.execute(edit)
+    verdict = verdict_on(await dumped(built, tmp_path), await key_of(archive))
+    assert first_of_each(verdict) == found
+    assert verdict.erased >= 3 * FEW
 
 
 async def test_the_tiles_that_are_served_hold(archive: Archive, built: Built, tmp_path: Path) -> None:

@@ -102,11 +102,14 @@ def test_an_instant_has_six_decimals_and_z(moment: datetime) -> None:
     assert len(instant(moment)) == 27
 
 
+ERASED_ENTRY = entry_of(admin_username=None, changes=None, details="{}", ip_address=None, user_agent=None)
+
+
 def stored(entry: Entry, /, **given: Any) -> Stored:
     leaf = made(entry)
     said: dict[str, Any] = {
         "sequence": 7, "body": leaf.body, "leaf_hash": leaf.hash, "entry": entry, "entry_id": ENTRY_ID,
-        "seed": leaf.seed, "salts": {},
+        "seed": leaf.seed, "salts": {}, "lost": frozenset(),
     }  # fmt: skip
     return Stored(**{**said, **given})
 
@@ -139,7 +142,10 @@ def test_every_member_that_a_leaf_speaks_of_is_watched(column: str) -> None:
         ({"entry_id": ENTRY_ID.replace("a", "b")}, ENTRY),
         ({"sequence": 8}, ENTRY),
         ({"seed": bytes(32)}, COMMITMENT),
-        ({"seed": None}, None),
+        ({"seed": None}, COMMITMENT),
+        ({"seed": None, "lost": frozenset(PATHS)}, COMMITMENT),
+        ({"seed": None, "lost": frozenset(PATHS), "entry": ERASED_ENTRY}, None),
+        ({"seed": None, "lost": frozenset(PATHS) - {"/details"}}, COMMITMENT),
         ({"seed": None, "salts": {"/details": bytes(32)}}, COMMITMENT),
     ],
 )
@@ -148,11 +154,14 @@ def test_each_disagreement_has_its_name(given: dict[str, Any], problem: str | No
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_private_member_that_is_gone_is_a_problem_only_while_its_salt_is_there(path: str) -> None:
+def test_a_private_member_that_is_gone_is_no_problem_where_its_salt_is_gone_and_the_entry_says_so(path: str) -> None:
     entry = entry_of()
     without: dict[str, Any] = {path[1:]: None}
     gone = entry._replace(**without)
     assert problem_of(stored(entry, entry=gone)) == COMMITMENT
     kept = {other: salt_of(b"\x05" * 32, other) for other in PATHS if other != path}
-    assert problem_of(stored(entry, entry=gone, seed=None, salts=kept)) is None
-    assert problem_of(stored(entry, entry=entry, seed=None, salts=kept)) is None
+    lost = frozenset((path,))
+    assert problem_of(stored(entry, entry=gone, seed=None, salts=kept, lost=lost)) is None
+    assert problem_of(stored(entry, entry=entry, seed=None, salts=kept, lost=lost)) == COMMITMENT
+    assert problem_of(stored(entry, entry=gone, lost=lost)) == COMMITMENT
+    assert problem_of(stored(entry, entry=gone, seed=None, salts=kept)) == COMMITMENT

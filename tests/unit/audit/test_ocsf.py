@@ -18,7 +18,7 @@ ENTRY: dict[str, Any] = {
     "details": '{"path":"/x"}', "changes": None, "ip_address": "203.0.113.7", "user_agent": "curl", "request_id": "r1",
     "operation_id": None, "trace_id": None, "source": "/reeve/gateway",
     "created_at": datetime(2026, 1, 31, 12, 0, 0, 500_000, tzinfo=UTC),
-    "recorded_at": datetime(2026, 1, 31, 12, 0, 1, tzinfo=UTC),
+    "recorded_at": datetime(2026, 1, 31, 12, 0, 1, tzinfo=UTC), "redactions": None,
 }  # fmt: skip
 CHANGED = {"changes": '{"value":{"old":1,"new":2}}', "target_type": "setting", "target_id": "theme"}
 

@@ -13,9 +13,11 @@ from services.gateway.features.audit.schemas import (
     ActionsResponse,
     AuditEntriesResponse,
     AuditEntryResponse,
+    AuditGapsResponse,
     AuditProofResponse,
     AuditRangeQuery,
     AuditStatsResponse,
+    GapsQuery,
     SearchAuditQuery,
     TargetHistoryResponse,
     TargetTypesResponse,
@@ -44,6 +46,7 @@ MayTrace = Annotated[
 ]
 MayCount = Annotated[Caller, Depends(requires("audit:read", action="view_audit_stats"))]
 MayListActions = Annotated[Caller, Depends(requires("audit:read", action="list_audit_actions"))]
+MayListGaps = Annotated[Caller, Depends(requires("audit:read", action="list_audit_gaps"))]
 MayListTargets = Annotated[Caller, Depends(requires("audit:read", action="list_audit_target_types"))]
 
 
@@ -124,3 +127,11 @@ async def list_audit_actions(request: Request, caller: MayListActions) -> Respon
 async def list_audit_target_types(request: Request, caller: MayListTargets) -> Response:
     """The target types that occur, for a filter's drop-down."""
     return await forward(request, caller, service="audit", path="/internal/audit/target-types")
+
+
+@router.get("/gaps", responses=answers(AuditGapsResponse))
+async def list_audit_gaps(
+    request: Request, caller: MayListGaps, query: Annotated[GapsQuery, Depends(query_of(GapsQuery))]
+) -> Response:
+    """What the log lacks: numbers of Reeve's services that did not come, newest first. The list member is `gaps`."""
+    return await forward(request, caller, service="audit", path="/internal/audit/gaps")

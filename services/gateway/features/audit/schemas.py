@@ -61,8 +61,19 @@ class AuditRangeQuery(BaseModel):
     date_to: datetime | None = None
 
 
+class EntryRedaction(BaseModel):
+    """That members of an entry were erased: which, by which redaction and operation, when and why."""
+
+    id: str
+    operation_id: str | None
+    at: datetime
+    reason: str
+    members: list[Literal["admin_username", "changes", "details", "ip_address", "user_agent"]]
+
+
 class AuditEntryResponse(BaseModel):
-    """One entry of the log. `created_at` is when it happened, `recorded_at` when it was stored."""
+    """One entry of the log. `created_at` is when it happened, `recorded_at` when it was stored.
+    Of what a redaction erased, `details` are empty, other members null, and `redactions` says so."""
 
     id: str
     sequence: int
@@ -86,6 +97,7 @@ class AuditEntryResponse(BaseModel):
     source: str
     created_at: datetime
     recorded_at: datetime
+    redactions: list[EntryRedaction] | None
 
 
 class AuditEntriesResponse(ListResponse):
@@ -134,6 +146,35 @@ class AuditProofResponse(BaseModel):
     tree_size: int
     hashes: list[str]
     checkpoint: str
+
+
+class GapsQuery(ListQuery):
+    """Open gaps, closed ones, or both."""
+
+    state: Literal["open", "closed"] | None = None
+
+
+class AuditGapResponse(BaseModel):
+    """Numbers of a service, `first` to `last`, that did not come while later ones did.
+
+    `since` is when the first later number came; a gap ends when they come (`filled`), or are waited for no longer (`given_up`).
+    """
+
+    id: str
+    producer: str
+    first: int
+    last: int
+    since: datetime
+    detected_at: datetime
+    state: Literal["open", "closed"]
+    closed_at: datetime | None
+    how: Literal["filled", "given_up"] | None
+
+
+class AuditGapsResponse(ListResponse):
+    """One page of gaps, newest first."""
+
+    gaps: list[AuditGapResponse]
 
 
 class VerifyAuditRequest(BaseModel):

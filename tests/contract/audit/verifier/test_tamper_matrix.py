@@ -4,6 +4,7 @@ Each row says what an intruder does to the log and, for each form of input that 
 and the first index of that kind, and nothing else.
 """
 
+import base64
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -166,6 +167,46 @@ def drop_the_redaction(log: MadeLog) -> None:
     log.sign([log.size])
 
 
+def redact_more_than_announced(log: MadeLog) -> None:
+    """Beside what a redaction says, one more member of an entry that it names goes."""
+    entry = log.entries[109]
+    assert entry.salts is not None
+    entry.salts = {path: salt for path, salt in entry.salts.items() if path != "/details"}
+    entry.openings["/details"] = {"erased": True}
+
+
+def redact_the_neighbour(log: MadeLog) -> None:
+    """The redaction names its neighbours; this one's private members go as well."""
+    entry = log.entries[108]
+    entry.seed, entry.salts = None, {}
+    entry.openings = {path: {"erased": True} for path in entry.openings}
+
+
+def announce_as_somebody_else(log: MadeLog) -> None:
+    """With the key at hand: what announces an erasure is no word of the log's own."""
+    redaction = log.entries[150]
+    redaction.leaf.update(source="/platform/shop")
+    redaction.row["source"] = "/platform/shop"
+    redaction.seal()
+    log.rebuild()
+    log.sign([log.size])
+
+
+def put_back(log: MadeLog) -> None:
+    """An erased member gets a value and a salt again, which its commitment was not made of."""
+    entry = log.entries[107]
+    path = next(one for one in ("/user_agent", "/ip_address") if one in entry.openings)
+    salt = bytes(32)
+    entry.salts = {**(entry.salts or {}), path: salt}
+    entry.row[path[1:]] = "192.0.2.99"
+    entry.openings[path] = {"salt": base64.b64encode(salt).decode(), "value": "192.0.2.99"}
+
+
+def write_over_the_redacted(log: MadeLog) -> None:
+    """Where an erased member was, searches read a value again; nothing opens it."""
+    log.entries[107].row["user_agent"] = "made up"
+
+
 def node(log: MadeLog) -> None:
     log.nodes[8, 2] = bytes(range(32))
 
@@ -228,6 +269,11 @@ MATRIX = [
     Case("swap salts", swap_salts, {"all": {COMMITMENT: 333}}),
     Case("erase in silence", erase_in_silence, {"all": {COMMITMENT: 333}}),
     Case("drop the redaction", drop_the_redaction, {"all": {COMMITMENT: 107}}),
+    Case("redact more than was announced", redact_more_than_announced, {"all": {COMMITMENT: 109}}),
+    Case("redact the neighbour", redact_the_neighbour, {"all": {COMMITMENT: 108}}),
+    Case("announce a redaction as somebody else", announce_as_somebody_else, {"all": {COMMITMENT: 107}}),
+    Case("put back what was redacted", put_back, {"all": {COMMITMENT: 107}}),
+    Case("write over what was redacted", write_over_the_redacted, {"dump": {COMMITMENT: 107}}),
     Case("corrupt a node", node, {"tiles": {LEAF: 512}, "dump": {LEAF: 512}}),
     Case("lose a node", lost_node, {"tiles": {MISSING: 1024}, "dump": {MISSING: 1024}}),
     Case("stop the heartbeat", stop_the_heartbeat, {"all": {PRODUCER: 500}}),

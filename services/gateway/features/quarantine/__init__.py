@@ -1,0 +1,1 @@
+"""Events that did not fit the schema of their type."""

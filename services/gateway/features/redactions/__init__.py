@@ -1,0 +1,1 @@
+"""Personal data that is erased from the audit log."""
