@@ -50,6 +50,10 @@ from services.gateway.features.audit.routes import router as audit_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.commands import register_configured
 from services.gateway.features.clients.routes import router as clients_router
+from services.gateway.features.detection.commands import DryRuns
+from services.gateway.features.detection.handlers import Judge
+from services.gateway.features.detection.routes import router as detection_router
+from services.gateway.features.detection.store import ensure_builtin
 from services.gateway.features.events.routes import admin_router as catalog_router
 from services.gateway.features.events.routes import router as events_router
 from services.gateway.features.exports.models import DownloadLinks
@@ -75,6 +79,8 @@ from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.saved_searches.routes import router as saved_searches_router
 from services.gateway.features.security.commands import lift_ip_rules
 from services.gateway.features.security.routes import router as security_router
+from services.gateway.features.security_events.commands import tell_forever
+from services.gateway.features.security_events.routes import router as security_events_router
 from services.gateway.features.sessions.commands import session_sweep
 from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.settings.commands import SettingCommands
@@ -120,7 +126,8 @@ async def start(config: Config) -> Service:
 
 
 async def prepare(service: Service, config: Config) -> str | None:
-    """Make the first super admin, register the configured clients, and take the key file among the signing keys.
+    """Make the first super admin and the built-in detection rules, register the configured clients, and take the key file
+    among the signing keys.
 
     A generated password is returned once.
     """
@@ -133,6 +140,8 @@ async def prepare(service: Service, config: Config) -> str | None:
         access.database, config.admin_email, password, hasher=access.passwords, policy=access.password_policy
     )
     await register_configured(access.database, access.passwords, config.clients)
+    async with access.database.transaction() as session:
+        await ensure_builtin(session)
     return generated
 
 
@@ -201,6 +210,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.idempotency = idempotency
     state.hub = hub
     state.upstream = Upstream(carrier, AssertionMinter(assertion_key))
+    state.dry_runs = DryRuns(database)
     state.operations = Operations(journal, client)
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
     state.signing_keys = keys
@@ -235,7 +245,8 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
             keys.run, session_sweep(database, access.rules.lifetimes), partial(note_ended_forever, database),
             partial(answer_requests_forever, database, links),
-            metrics_ticker(hub, database), issuers.run, *([oidc.party.issuer.run] if oidc is not None else []),
+            metrics_ticker(hub, database), issuers.run, Judge(database).run, partial(tell_forever, database, state.upstream),
+            *([oidc.party.issuer.run] if oidc is not None else []),
         ),
         database=database,
         close=close,
@@ -291,7 +302,8 @@ def _routes(config: Config) -> APIRouter:
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, oidc_router,
         passwords_router, users_router, activation_router, user_bulk_router, lifecycle_router, clients_router,
-        sessions_router, roles_router, access_router, security_router, system_router, catalog_router, stream_router, exports_router, saved_searches_router,
+        sessions_router, roles_router, access_router, security_router, detection_router, security_events_router,
+        system_router, catalog_router, stream_router, exports_router, saved_searches_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

@@ -9,6 +9,7 @@ from libs.common.events import (
     platform,
     requests,
     saved_searches,
+    security,
     settings,
     sign_in,
     users,
@@ -20,7 +21,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
-        deliveries,
+        deliveries, security,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():
