@@ -57,9 +57,8 @@ async def _apply(session: Session, events: Sequence[Event]) -> None:
     if twice:
         # Numbers belong to the bus; by source and id such an event is known whichever way it came first.
         arrivals = [Arrival("", None, event.source, event.id) for event in twice]
-        sights = await inbox.admit(session, consumer=DIRECT, arrivals=arrivals)
-        seen = {event.id for event, is_first in zip(twice, sights, strict=True) if not is_first}
-        made = [(event, found) for event, found in made if event.id not in seen]
+        first = iter(await inbox.admit(session, consumer=DIRECT, arrivals=arrivals))
+        made = [(event, found) for event, found in made if event.type not in DIRECT_TYPES or next(first)]
     if made:
         await apply_made(session, [found for _, found in made], now=datetime.now(UTC))
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,9 +18,9 @@ NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 RULE = Rule("guesses", FactKind.FAILED_LOGIN, GroupBy.USER, 3, 60, 100, "high")
 
 
-def fact(position: int, seconds: float, **given_: object) -> JudgedFact:
+def fact(position: int, seconds: float, **given_: Any) -> JudgedFact:
     found = JudgedFact(position, NOON + timedelta(seconds=seconds), FactKind.FAILED_LOGIN, user_id="ada")
-    return replace(found, **given_)  # type: ignore[arg-type]
+    return replace(found, **given_)
 
 
 def found_by(rule: Rule, facts: Sequence[JudgedFact]) -> list[tuple[str, float, int]]:
@@ -58,7 +59,8 @@ def test_groups_are_counted_apart_and_a_fact_of_nobody_not_at_all() -> None:
 def test_each_grouping_looks_at_its_own_member(group_by: GroupBy) -> None:
     member = {"user": "user_id", "client": "client_id", "session": "session_id", "address": "place"}[group_by]
     bare = JudgedFact(1, NOON, FactKind.FAILED_LOGIN)
-    same = [replace(bare, position=number, **{member: "x"}) for number in range(3)]
+    named: dict[str, Any] = {member: "x"}
+    same = [replace(bare, position=number, **named) for number in range(3)]
     assert found_by(replace(RULE, group_by=group_by), same) == [("x", 0, 1)]
     assert found_by(replace(RULE, group_by=group_by), [replace(bare, position=n) for n in range(3)]) == []
 
