@@ -158,30 +158,63 @@ async def test_limits_that_are_exceeded(watched: House, first: httpx.Client, htt
     assert (event["severity"], event["count"]) == ("low", refused - 9)
 
 
-async def test_a_refresh_token_that_is_used_twice_is_critical_and_raises_one_alert(
-    watched: House, first: httpx.Client, http: httpx.Client
-) -> None:
+def reuse_a_refresh_token(first: httpx.Client, http: httpx.Client) -> str:
+    """Whose token was used twice."""
     user, address = a_user(first), an_address()
-    tokens = signed_in(http, user, address)
-    body = {"refresh_token": tokens["refresh_token"]}
+    body = {"refresh_token": signed_in(http, user, address)["refresh_token"]}
     assert http.post(f"{ADMIN}/auth/refresh", json=body, headers=from_(address)).status_code == 200
     assert http.post(f"{ADMIN}/auth/refresh", json=body, headers=from_(address)).status_code == 401
-    (event,) = await raised(watched, first, user_id=user["id"], event_type="token_reuse")
-    assert (event["severity"], event["rule"]) == ("critical", "token_reuse")
+    return str(user["id"])
 
-    def alerts() -> list[dict[str, Any]]:
-        answer = first.get(f"{ADMIN}/notifications/alerts", params={"alert_type": "security"})
-        assert answer.status_code == 200, answer.text
-        return [one for one in answer.json()["alerts"] if event["subject"] in one["title"]]
 
-    await eventually(alerts)
+def alerts_about(first: httpx.Client, event: dict[str, Any]) -> list[dict[str, Any]]:
+    answer = first.get(f"{ADMIN}/notifications/alerts", params={"alert_type": "security"})
+    assert answer.status_code == 200, answer.text
+    return [one for one in answer.json()["alerts"] if event["subject"] in one["title"]]
+
+
+async def told_by(first: httpx.Client, event: dict[str, Any]) -> str:
+    """How notifications learnt of an event, once it has."""
 
     def told() -> str | None:
         return str(first.get(f"{EVENTS}/{event['id']}").json()["told_by"] or "") or None
 
-    assert await eventually(told) == "bus"
-    (alert,) = alerts()
+    return str(await eventually(told))
+
+
+async def test_a_refresh_token_that_is_used_twice_is_critical_and_raises_one_alert(
+    watched: House, first: httpx.Client, http: httpx.Client
+) -> None:
+    (event,) = await raised(watched, first, user_id=reuse_a_refresh_token(first, http), event_type="token_reuse")
+    assert (event["severity"], event["rule"]) == ("critical", "token_reuse")
+    await eventually(lambda: alerts_about(first, event))
+    assert await told_by(first, event) == "bus"
+    (alert,) = alerts_about(first, event)
     assert (alert["severity"], alert["occurrence_count"]) == ("critical", 1)
+
+
+async def test_where_the_transport_in_memory_is_held_up_the_alert_comes_directly_and_once(
+    watched: House, first: httpx.Client, http: httpx.Client
+) -> None:
+    connection = await asyncpg.connect(watched.database.admin_url)
+    try:
+        async with connection.transaction():
+            # The transport in memory has delivered when every consumer has: one of them cannot.
+            await connection.execute("LOCK TABLE audit.inbox IN ACCESS EXCLUSIVE MODE")
+            user_id = reuse_a_refresh_token(first, http)
+            (event,) = await raised(watched, first, user_id=user_id, event_type="token_reuse")
+            assert await told_by(first, event) == "direct"
+            (alert,) = alerts_about(first, event)
+            assert alert["occurrence_count"] == 1
+
+        async def is_delivered() -> bool:
+            return bool(await connection.fetchval("SELECT count(*) FROM gateway.outbox") == 0)
+
+        await eventually(is_delivered, within_seconds=30)
+    finally:
+        await connection.close()
+    (alert,) = alerts_about(first, event)
+    assert alert["occurrence_count"] == 1
 
 
 async def test_one_session_in_two_networks(watched: House, first: httpx.Client, http: httpx.Client) -> None:

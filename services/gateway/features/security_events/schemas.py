@@ -1,14 +1,17 @@
 """Bodies about security events."""
 
+import re
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from libs.common.events.security import SecuritySeverity
 from services.gateway.features.schemas import ListQuery, ListResponse
 from services.gateway.features.security_events.models import SEVERITIES, Overview, SecurityEvent
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt]")
 
 
 def _canonical(text: str) -> str:
@@ -16,6 +19,16 @@ def _canonical(text: str) -> str:
         return str(ip_address(text))
     except ValueError:
         raise ValueError("must be an IP address") from None
+
+
+def _spelled_out(text: object) -> object:
+    # Pydantic also reads a number as seconds since 1970, which the description does not allow.
+    if isinstance(text, str) and not _DATE.match(text):
+        raise ValueError("must be a time such as 2026-01-01T00:00:00Z")
+    return text
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_spelled_out)]
 
 
 class SecurityEventsQuery(ListQuery):
@@ -27,8 +40,8 @@ class SecurityEventsQuery(ListQuery):
     user_id: Annotated[str | None, Field(min_length=1, max_length=255)] = None
     ip_address: Annotated[str, Field(max_length=45), AfterValidator(_canonical)] | None = None
     rule: Annotated[str | None, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = None
-    date_from: AwareDatetime | None = None
-    date_to: AwareDatetime | None = None
+    date_from: Moment | None = None
+    date_to: Moment | None = None
 
 
 class ResolveSecurityEventRequest(BaseModel):

@@ -186,13 +186,13 @@ async def overview(session: Session, *, hours: int) -> Overview:
     )
 
 
-async def prune(session: Session) -> int:
-    """Forget resolved events past their time, and the oldest of all past the most that are kept."""
+async def prune(session: Session, *, most: int = MOST_KEPT) -> int:
+    """Forget resolved events past their time, and the oldest of all past `most`; returns how many."""
     old = "created_at < now() - make_interval(days => :days) AND resolved"
     beyond = "id < (SELECT id FROM security_events ORDER BY id DESC OFFSET :most LIMIT 1)"
     gone = await session.execute(
         text(f"DELETE FROM security_events WHERE ({old}) OR {beyond} RETURNING id"),
-        {"days": KEPT_DAYS, "most": MOST_KEPT},
+        {"days": KEPT_DAYS, "most": most - 1},
     )
     return len(gone.all())
 
