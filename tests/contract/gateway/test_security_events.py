@@ -32,7 +32,7 @@ async def watched(
     opened = await asyncio.to_thread(open_house, database, folder, REEVE_TRUSTED_PROXIES="127.0.0.1/32")
     yield opened
     await asyncio.to_thread(opened.stop)
-    await platform_databases.drop(database)
+    await platform_databases.give_back(database)
 
 
 @pytest.fixture(scope="module")
