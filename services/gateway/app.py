@@ -160,7 +160,6 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     if config.enforcement == "observe":
         # An error and no warning: it is to be seen at every level of logging, and a person must act.
         log.error(OBSERVING, variable="REEVE_ENFORCEMENT")
-    assertion_key = load_or_create_ed25519(config.keys / "gateway.key")
     egress = Egress(config.egress_allow)
     issuers = TrustedIssuers(config.trusted_issuers, egress)
     breach_egress = Egress(config.egress_allow, seconds=breaches.CALL_SECONDS, most_bytes=breaches.MOST_ANSWER_BYTES)
@@ -209,7 +208,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.factors = SecondFactors(load_or_create_secret(config.keys / "gateway.factors"), issuer=FACTOR_ISSUER)
     state.idempotency = idempotency
     state.hub = hub
-    state.upstream = Upstream(carrier, AssertionMinter(assertion_key))
+    state.upstream = Upstream(carrier, AssertionMinter(load_or_create_ed25519(config.keys / "gateway.key")))
     state.dry_runs = DryRuns(database)
     state.operations = Operations(journal, client)
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
