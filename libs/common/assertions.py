@@ -2,7 +2,7 @@
 
 A JWT (RFC 7519) signed with Ed25519 (RFC 9864), valid for 30 seconds, for one audience, bound to the
 method and the path with its query. It says which permission was checked; the service checks that it is
-the one its route demands. Assertions are for reads: within their lifetime they may be used again.
+the one its route demands. Assertions are for what may be repeated: within their lifetime they may be used again.
 """
 
 import base64

@@ -50,6 +50,10 @@ from services.gateway.features.audit.routes import router as audit_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.commands import register_configured
 from services.gateway.features.clients.routes import router as clients_router
+from services.gateway.features.detection.commands import DryRuns
+from services.gateway.features.detection.handlers import Judge
+from services.gateway.features.detection.routes import router as detection_router
+from services.gateway.features.detection.store import ensure_builtin
 from services.gateway.features.events.routes import admin_router as catalog_router
 from services.gateway.features.events.routes import router as events_router
 from services.gateway.features.exports.models import DownloadLinks
@@ -77,6 +81,8 @@ from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.saved_searches.routes import router as saved_searches_router
 from services.gateway.features.security.commands import lift_ip_rules
 from services.gateway.features.security.routes import router as security_router
+from services.gateway.features.security_events.commands import tell_forever
+from services.gateway.features.security_events.routes import router as security_events_router
 from services.gateway.features.sessions.commands import session_sweep
 from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.settings.commands import SettingCommands
@@ -122,7 +128,8 @@ async def start(config: Config) -> Service:
 
 
 async def prepare(service: Service, config: Config) -> str | None:
-    """Make the first super admin, register the configured clients, and take the key file among the signing keys.
+    """Make the first super admin and the built-in detection rules, register the configured clients, and take the key file
+    among the signing keys.
 
     A generated password is returned once.
     """
@@ -135,6 +142,8 @@ async def prepare(service: Service, config: Config) -> str | None:
         access.database, config.admin_email, password, hasher=access.passwords, policy=access.password_policy
     )
     await register_configured(access.database, access.passwords, config.clients)
+    async with access.database.transaction() as session:
+        await ensure_builtin(session)
     return generated
 
 
@@ -153,7 +162,6 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     if config.enforcement == "observe":
         # An error and no warning: it is to be seen at every level of logging, and a person must act.
         log.error(OBSERVING, variable="REEVE_ENFORCEMENT")
-    assertion_key = load_or_create_ed25519(config.keys / "gateway.key")
     egress = Egress(config.egress_allow)
     issuers = TrustedIssuers(config.trusted_issuers, egress)
     breach_egress = Egress(config.egress_allow, seconds=breaches.CALL_SECONDS, most_bytes=breaches.MOST_ANSWER_BYTES)
@@ -202,7 +210,8 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.factors = SecondFactors(load_or_create_secret(config.keys / "gateway.factors"), issuer=FACTOR_ISSUER)
     state.idempotency = idempotency
     state.hub = hub
-    state.upstream = Upstream(carrier, AssertionMinter(assertion_key))
+    state.upstream = Upstream(carrier, AssertionMinter(load_or_create_ed25519(config.keys / "gateway.key")))
+    state.dry_runs = DryRuns(database)
     state.operations = Operations(journal, client)
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
     state.signing_keys = keys
@@ -237,7 +246,8 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
             keys.run, session_sweep(database, access.rules.lifetimes), partial(note_ended_forever, database),
             partial(answer_requests_forever, database, links),
-            metrics_ticker(hub, database), issuers.run, *([oidc.party.issuer.run] if oidc is not None else []),
+            metrics_ticker(hub, database), issuers.run, Judge(database).run, partial(tell_forever, database, state.upstream),
+            *([oidc.party.issuer.run] if oidc is not None else []),
         ),
         database=database,
         close=close,
@@ -293,7 +303,8 @@ def _routes(config: Config) -> APIRouter:
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, oidc_router,
         passwords_router, users_router, activation_router, user_bulk_router, lifecycle_router, clients_router,
-        sessions_router, roles_router, access_router, security_router, system_router, catalog_router, stream_router, exports_router, saved_searches_router,
+        sessions_router, roles_router, access_router, security_router, detection_router, security_events_router,
+        system_router, catalog_router, stream_router, exports_router, saved_searches_router,
         redactions_router, quarantine_router,
     ):  # fmt: skip
         admin.include_router(router)

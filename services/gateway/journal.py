@@ -5,6 +5,7 @@ with 503: Reeve would rather not serve than serve unrecorded.
 """
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +18,7 @@ from libs.common.events.envelope import Event
 from libs.common.events.requests import OperationAccepted, RequestRecorded
 from libs.common.identity import Caller
 from libs.common.ids import new_id
+from services.gateway.facts import Fact
 from services.gateway.store import NewOperation, Unit
 
 
@@ -31,9 +33,9 @@ class Journal:
         async with self._commits:
             await asyncio.Event().wait()
 
-    async def record(self, *events: Event) -> None:
-        """Commit events. Raises `Unavailable` (503 `audit_unavailable`) when they cannot be stored in time."""
-        await self._commit(Unit(rows=tuple(outbox.outbox_row(event) for event in events)))
+    async def record(self, *events: Event, facts: Sequence[Fact] = ()) -> None:
+        """Commit events and facts. Raises `Unavailable` (503 `audit_unavailable`) when they cannot be stored in time."""
+        await self._commit(Unit(rows=tuple(outbox.outbox_row(event) for event in events), facts=tuple(facts)))
 
     async def submit(self, command: Event, *, queue: Queue, reply_to: str, caller: Caller) -> None:
         """Commit a command, its operation and the event that says it was accepted, together."""

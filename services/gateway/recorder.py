@@ -12,13 +12,19 @@ from typing import Any
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from libs.common import logs
+from libs.common.errors import Unavailable
 from libs.common.identity import Caller, Origin
 from libs.common.web.errors import problem_of
+from services.gateway.facts import Fact
 from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.features.idempotency.models import Replay
 from services.gateway.journal import Journal, request_event
+from services.gateway.sightings import Sightings
 
 ADMIN_PREFIX = "/api/v1/admin/"
+
+log = logs.get("recorder")
 
 
 class Recorder:
@@ -28,6 +34,7 @@ class Recorder:
         self._app = app
         self._journal = journal
         self._keys = keys
+        self._sightings = Sightings()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass anything but HTTP through; hold each HTTP answer, and each error, until it is recorded."""
@@ -51,11 +58,14 @@ class Recorder:
         state: dict[str, Any] = scope.get("state", {})
         action = state.get("action")
         observed = state.get("observed")
-        if action is None or (state.get("recorded") and observed is None):
+        if action is None:
             return
+        facts = self._sightings.of_request(scope, status, error)
         caller: Caller | None = state.get("caller")
-        if caller is None and not scope["path"].startswith(ADMIN_PREFIX):
-            # What everybody may read, or a client's own sign-in, is no administrator's request.
+        speaks_for_itself = state.get("recorded") and observed is None
+        # What everybody may read, or a client's own sign-in, is no administrator's request.
+        if speaks_for_itself or (caller is None and not scope["path"].startswith(ADMIN_PREFIX)):
+            await self._note(caller, facts)
             return
         data: dict[str, Any] = {
             "action": action,
@@ -79,7 +89,23 @@ class Recorder:
             target=state.get("target"),
             recorded=data,
         )
-        await self._journal.record(event)
+        await self._journal.record(event, facts=facts)
+        if facts:
+            self._sightings.remember(caller, facts)
+
+    async def _note(self, caller: Caller | None, facts: list[Fact]) -> None:
+        """Commit the facts of a request that leaves no event here, once a minute and network at most for most.
+
+        What was done is committed already: that its facts cannot be is no reason to answer that it was not done.
+        """
+        if not facts:
+            return
+        try:
+            await self._journal.record(facts=facts)
+        except Unavailable as error:
+            log.warning("facts not noted", error=error.code)
+        else:
+            self._sightings.remember(caller, facts)
 
     async def keep(self, scope: Scope, head: Message, body: bytes) -> None:
         """Keep the answer for a repeated `Idempotency-Key`, when this request carried one."""

@@ -1,12 +1,15 @@
-"""What the gateway writes for every request: outbox rows and accepted operations, many requests at once."""
+"""What the gateway writes for every request: outbox rows, accepted operations and facts, many requests at once."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
+import orjson
 
 from libs.common.database import outbox
+from libs.common.database.engine import Session, driver
 from libs.common.database.outbox import OutboxRow
+from services.gateway.facts import Fact
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,7 @@ class Unit:
 
     rows: tuple[OutboxRow, ...]
     operation: NewOperation | None = None
+    facts: tuple[Fact, ...] = ()
 
 
 _OPERATIONS = """
@@ -34,18 +38,43 @@ _OPERATIONS = """
 """
 
 
+_FACTS = """
+    INSERT INTO security_facts (kind, user_id, client_id, session_id, place, ip_address, user_agent, key, weight, details)
+    SELECT * FROM jsonb_to_recordset(${number}::text::jsonb)
+        AS fact (kind text, user_id text, client_id text, session_id text, place text, ip_address text, user_agent text,
+                 key text, weight integer, details jsonb)
+"""
+
+
 async def write_units(connection: asyncpg.Connection, units: Sequence[Unit]) -> None:
     """Write all units in one statement, which is a transaction of its own where none is open."""
     rows = [row for unit in units for row in unit.rows]
     operations = [unit.operation for unit in units if unit.operation is not None]
-    if not operations:
-        await outbox.insert_rows(connection, rows)
+    facts = [fact for unit in units for fact in unit.facts]
+    if not rows:
+        await connection.execute(_FACTS.format(number=1), _json(facts))
         return
-    values = (
-        [one.id for one in operations],
-        [one.admin_id for one in operations],
-        [one.action for one in operations],
-        [one.subject for one in operations],
-        [one.correlation_id for one in operations],
-    )
-    await outbox.insert_rows_with(connection, rows, also=_OPERATIONS, values=values)
+    also: list[str] = []
+    values: list[object] = []
+    if operations:
+        also.append(_OPERATIONS)
+        values += [
+            [one.id for one in operations],
+            [one.admin_id for one in operations],
+            [one.action for one in operations],
+            [one.subject for one in operations],
+            [one.correlation_id for one in operations],
+        ]
+    if facts:
+        also.append(_FACTS.format(number=outbox.FIRST_VALUE + len(values)))
+        values.append(_json(facts))
+    await outbox.insert_rows_with(connection, rows, also=also, values=values)
+
+
+async def note(session: Session, *facts: Fact) -> None:
+    """Note facts for the detection of attacks, if the session's transaction commits."""
+    await driver(session).execute(_FACTS.format(number=1), _json(facts))
+
+
+def _json(facts: Sequence[Fact]) -> str:
+    return orjson.dumps(facts).decode()

@@ -123,3 +123,31 @@ reset_requests = Table(
     Column("email", Text), Column("origin", JSONB), Column("correlation_id", Text),
     _moment("created_at"),
 )  # fmt: skip
+
+security_facts = Table(
+    "security_facts", metadata,
+    Column("id", BigInteger, primary_key=True), Column("position", BigInteger),
+    Column("kind", Text), Column("user_id", Text), Column("client_id", Text), Column("session_id", Text),
+    Column("place", Text), Column("ip_address", Text), Column("user_agent", Text), Column("key", Text),
+    Column("weight", Integer), Column("details", JSONB),
+    _moment("noted_at"),
+)  # fmt: skip
+
+security_rules = Table(
+    "security_rules", metadata,
+    Column("name", Text, primary_key=True), Column("kind", Text), Column("group_by", Text),
+    Column("threshold", Integer), Column("window_seconds", Integer), Column("cooldown_seconds", Integer),
+    Column("severity", Text), Column("enabled", Boolean), Column("description", Text),
+    Column("is_builtin", Boolean), Column("version", Integer),
+    _moment("created_at"), _moment("updated_at"),
+)  # fmt: skip
+
+security_events = Table(
+    "security_events", metadata,
+    _id(),
+    Column("fingerprint", Text), Column("event_type", Text), Column("severity", Text), Column("rule", Text),
+    Column("subject", Text), Column("count", BigInteger), Column("user_id", Text), Column("ip_address", Text),
+    Column("user_agent", Text), Column("details", JSONB), Column("resolved", Boolean), Column("resolved_by", Text),
+    Column("notes", Text), Column("outbox_position", BigInteger), Column("told_by", Text),
+    _moment("resolved_at"), _moment("created_at"), _moment("last_at"),
+)  # fmt: skip

@@ -25,7 +25,7 @@ from services.notifications.commands.deliveries import send_link
 from services.notifications.config import Config
 from services.notifications.deliverer import Deliverer
 from services.notifications.handlers.commands import COMMANDS
-from services.notifications.handlers.events import apply_rules, count_created
+from services.notifications.handlers.events import apply_rules, count_created, take_direct
 from services.notifications.handlers.gauges import ActiveAlerts
 
 NAME = "notifications"
@@ -49,7 +49,7 @@ def build(config: Config, *, database: Database, transport: Transport) -> Servic
         assertions=assertion_verifier(config.keys, NAME),
     )
     cursors = CursorKey(load_or_create_secret(config.keys / "notifications.cursors"))
-    app.include_router(routes.router(database, cursors))
+    app.include_router(routes.router(database, cursors, take_direct=take_direct))
 
     channel = _channel(config)
     unsealer = Unsealer(load_or_create_x25519(config.keys / "notifications.key"))

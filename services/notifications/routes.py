@@ -1,15 +1,21 @@
-"""Reads over HTTP, for the gateway only: each answers the body of the public API, which is streamed on unchanged."""
+"""Reads over HTTP, for the gateway only: each answers the body of the public API, which is streamed on unchanged.
 
-from collections.abc import Mapping, Sequence
+And the direct path: an event that cannot wait for the bus.
+"""
+
+import hashlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
 import orjson
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 
-from libs.common.database.engine import Database
+from libs.common.database.engine import Database, Session
+from libs.common.errors import Invalid
+from libs.common.events.envelope import STRUCTURED, Event, MalformedEvent, decode_message
 from libs.common.events.notification_fields import AlertSeverity, Priority
 from libs.common.identity import Caller
 from libs.common.web.body import StrictRoute
@@ -35,6 +41,8 @@ ALERTS = "alerts"
 
 MayReadNotifications = Annotated[Caller, Depends(asserted("notifications:read", audience=AUDIENCE))]
 MayReadAlerts = Annotated[Caller, Depends(asserted("alerts:read", audience=AUDIENCE))]
+MayTell = Annotated[Caller, Depends(asserted("alerts:write", audience=AUDIENCE))]
+TakeDirect = Callable[[Session, Event], Awaitable[None]]
 Type = Annotated[str | None, Query(alias="type", min_length=1, max_length=64)]
 AlertTypeFilter = Annotated[str | None, Query(min_length=1, max_length=64)]
 FingerprintFilter = Annotated[str | None, Query(min_length=1, max_length=128)]
@@ -69,13 +77,29 @@ class Cursors:
         return encode_cursor(self.key, [position], resource=self.resource, filters=self.filters, subject=self.reader)
 
 
-def router(database: Database, cursors: CursorKey) -> APIRouter:
-    """All routes. The one-segment names come before `/{notification_id}`, which would take them."""
+def router(database: Database, cursors: CursorKey, *, take_direct: TakeDirect) -> APIRouter:
+    """All routes; `take_direct` is what is done with an event of the direct path. The one-segment names come before `/{notification_id}`, which would take them."""
     reading = Reading(database, cursors)
     routes = APIRouter(prefix="/internal/notifications", route_class=StrictRoute)
     _add_alerts(routes, reading)
     _add_notifications(routes, reading)
+    _add_direct(routes, database, take_direct)
     return routes
+
+
+def _add_direct(routes: APIRouter, database: Database, take_direct: TakeDirect) -> None:
+    @routes.put("/direct/{digest}", status_code=204)
+    async def tell_directly(_: MayTell, request: Request, digest: str) -> Response:
+        body = await request.body()
+        if hashlib.sha256(body).hexdigest() != digest:
+            raise Invalid("the body is not what the path says", code="invalid_event")
+        try:
+            (event,) = decode_message(STRUCTURED, {}, body)
+        except MalformedEvent as error:
+            raise Invalid(str(error), code="invalid_event") from None
+        async with database.transaction() as session:
+            await take_direct(session, event)
+        return Response(status_code=204)
 
 
 def _add_notifications(routes: APIRouter, reading: Reading) -> None:

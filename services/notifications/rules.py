@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.events import access, platform, users
+from libs.common.events import access, platform, security, users
 from libs.common.events.envelope import Event, rfc3339
 from libs.common.events.notification_fields import Priority, is_relative_path, plain_line, plain_text
 from services.notifications.models import (
@@ -54,6 +54,8 @@ class Rule:
     steps: tuple[Step, ...] = ()
     at_least: tuple[str, int] | None = None
     """The rule holds only where this number of the data is not smaller."""
+    only: tuple[str, tuple[str, ...]] | None = None
+    """The rule holds only where this member of the data says one of these."""
 
 
 _ERROR = Step("severitytext", "error", "high")
@@ -111,6 +113,14 @@ BY_TYPE: Mapping[str, Rule] = {
         "{device} in the network {address_prefix}. Whoever does not recognize it ends the session and changes the password.",
         alert_type=AlertType.SECURITY, members=("user_id", "session_id", "address_prefix", "device"),
     ),
+    security.SecurityEventRaised.TYPE: Rule(
+        "security_event", NotificationType.SECURITY_ALERT, "high", "Security event {event_type}: {subject}",
+        "{description}", alert_type=AlertType.SECURITY, action_required=True,
+        members=("event_type", "security_severity", "rule", "subject", "user_id", "ip_address", "security_event_id",
+                 "description"),
+        steps=(Step("security_severity", "critical", "critical"),),
+        only=("security_severity", ("high", "critical")),
+    ),
 }  # fmt: skip
 """By wire type; most events find nothing here."""
 
@@ -136,6 +146,8 @@ def match(event: Event) -> list[Draft]:
 
 
 def _reaches(rule: Rule, data: Mapping[str, Any]) -> bool:
+    if rule.only is not None and data.get(rule.only[0]) not in rule.only[1]:
+        return False
     if rule.at_least is None:
         return True
     member, least = rule.at_least

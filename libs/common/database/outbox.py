@@ -30,6 +30,8 @@ _NOTIFY = f"""
     SELECT pg_notify('outbox_' || current_schema(), CASE WHEN '{COMMANDS}' = ANY($2::text[]) THEN '{URGENT}' ELSE '' END)
 """
 _INSERT = f"WITH {_ADDED} {_NOTIFY}"
+FIRST_VALUE = 10
+"""The number of the first parameter that `insert_rows_with` leaves to its caller."""
 _COLUMNS = (
     "event_id, exchange, routing_key, type, subject, body, correlation_id, reply_to, position, stream, producer_seq"
 )
@@ -155,13 +157,14 @@ async def insert_rows(connection: asyncpg.Connection, rows: Sequence[OutboxRow])
 
 
 async def insert_rows_with(
-    connection: asyncpg.Connection, rows: Sequence[OutboxRow], *, also: str, values: Sequence[Sequence[object]]
+    connection: asyncpg.Connection, rows: Sequence[OutboxRow], *, also: Sequence[str], values: Sequence[object]
 ) -> None:
-    """`insert_rows` and one more INSERT in the same statement, so that both are one round trip and one transaction.
+    """`insert_rows` and further INSERTs in the same statement, so that all are one round trip and one transaction.
 
-    `also` is that INSERT, with its own parameters counted from $10; `values` are theirs. There must be rows.
+    `also` are those INSERTs, their parameters counted from `FIRST_VALUE` on; `values` are theirs. There must be rows.
     """
-    await connection.execute(f"WITH {_ADDED}, also AS ({also}) {_NOTIFY}", *_columns_of(rows), *values)
+    others = "".join(f", also_{number} AS ({one})" for number, one in enumerate(also))
+    await connection.execute(f"WITH {_ADDED}{others} {_NOTIFY}", *_columns_of(rows), *values)
 
 
 def _columns_of(rows: Sequence[OutboxRow]) -> Iterable[tuple[object, ...]]:

@@ -11,6 +11,7 @@ from libs.common.events import (
     redactions,
     requests,
     saved_searches,
+    security,
     settings,
     sign_in,
     users,
@@ -22,7 +23,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
-        deliveries, redactions, quarantine,
+        deliveries, redactions, quarantine, security,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

@@ -30,9 +30,12 @@ PERMISSIONS = {
 }
 """The permission each topic needs; one's own operations need none."""
 
+SECURITY = "reeve.security_event."
+"""Told among the alerts, to those who may also read security events."""
 _PREFIXES = (
     ("reeve.notification.", Topic.NOTIFICATIONS),
     ("reeve.alert.", Topic.ALERTS),
+    (SECURITY, Topic.ALERTS),
     ("reeve.setting.", Topic.SETTINGS),
     ("reeve.operation.", Topic.OPERATIONS),
 )
@@ -64,6 +67,8 @@ def hears(actor: Actor, topic: Topic, event: Event) -> bool:
             return event.actorid == actor.id or actor.may("audit:read")
         case Topic.NOTIFICATIONS if event.type in _PERSONAL:
             return event.actorid == actor.id
+        case Topic.ALERTS if event.type.startswith(SECURITY):
+            return actor.may("security:read")
         case _:
             return True
 

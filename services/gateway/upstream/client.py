@@ -2,16 +2,22 @@
 
 The answer comes back unchanged: status, body and the headers that belong to it. A service that does
 not answer in time is 503 `upstream_unavailable`, never a 401 or a 500.
+
+One thing is told this way and not read: an event that the bus does not take and that cannot wait.
 """
 
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
 from libs.common.assertions import HEADER, AssertionMinter
 from libs.common.errors import Unavailable
+from libs.common.events.envelope import STRUCTURED
 from libs.common.identity import Caller
 
+TELLS = "alerts:write"
+"""The permission in whose name the gateway tells of an event itself."""
 TIMEOUT_SECONDS = 5.0
 MOST_ANSWER_BYTES = 16 * 1024 * 1024
 PASSED_HEADERS = frozenset({"content-type", "etag", "cache-control", "last-modified", "link", "retry-after", "vary"})
@@ -42,10 +48,14 @@ Part = Callable[[bytes], Awaitable[None]]
 
 
 class Carrier(Protocol):
-    """Carries one GET to a service. Raises `UpstreamBroken` when no whole answer came."""
+    """Carries one request to a service. Raises `UpstreamBroken` when no whole answer came."""
 
     async def get(self, service: str, target: str, headers: dict[str, str]) -> Answer:
         """GET `target` (path and query) of `service`."""
+        ...
+
+    async def put(self, service: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        """PUT `body` at `target` of `service`."""
         ...
 
     async def stream(self, service: str, target: str, headers: dict[str, str], *, begin: Begin, part: Part) -> None:
@@ -108,12 +118,28 @@ class Upstream:
                 raise
             raise Unavailable(f"the {service} service does not answer", code="upstream_unavailable") from error
 
+    async def tell(self, service: str, body: bytes, *, caller: Caller) -> None:
+        """Tell a service of one event, in its structured form, past the bus. Raises `Unavailable` when it cannot take it.
+
+        The path names the event's digest, and the assertion the path: nothing else can be said with it.
+        """
+        target = f"/internal/{service}/direct/{hashlib.sha256(body).hexdigest()}"
+        headers = self._headers(caller, service=service, permission=TELLS, target=target, method="PUT")
+        try:
+            answer = await self._carrier.put(service, target, {**headers, "content-type": STRUCTURED}, body)
+        except UpstreamBroken as error:
+            raise Unavailable(f"the {service} service does not answer", code="upstream_unavailable") from error
+        if answer.status != 204:
+            raise Unavailable(f"the {service} service answered {answer.status}", code="upstream_unavailable")
+
     async def close(self) -> None:
         """Give connections back."""
         await self._carrier.close()
 
-    def _headers(self, caller: Caller, *, service: str, permission: str, target: str) -> dict[str, str]:
-        token = self._minter.mint(caller, audience=service, permission=permission, method="GET", target=target)
+    def _headers(
+        self, caller: Caller, *, service: str, permission: str, target: str, method: str = "GET"
+    ) -> dict[str, str]:
+        token = self._minter.mint(caller, audience=service, permission=permission, method=method, target=target)
         headers = {HEADER: token, "x-request-id": caller.origin.request_id or ""}
         if caller.traceparent:
             headers["traceparent"] = caller.traceparent

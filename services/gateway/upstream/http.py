@@ -1,4 +1,4 @@
-"""Reads over HTTP, for services in processes of their own."""
+"""Calls over HTTP, for services in processes of their own."""
 
 from collections.abc import Mapping
 
@@ -31,9 +31,18 @@ class HttpCarrier:
 
     async def get(self, service: str, target: str, headers: dict[str, str]) -> Answer:
         """GET and read the whole answer within the time and size limits."""
+        return await self._request("GET", service, target, headers)
+
+    async def put(self, service: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        """PUT and read the whole answer within the same limits."""
+        return await self._request("PUT", service, target, headers, body)
+
+    async def _request(
+        self, method: str, service: str, target: str, headers: dict[str, str], data: bytes | None = None
+    ) -> Answer:
         url = self._url(service, target)
         try:
-            async with self._pool().get(url, headers=headers, allow_redirects=False) as response:
+            async with self._pool().request(method, url, headers=headers, data=data, allow_redirects=False) as response:
                 body = await response.content.read(MOST_ANSWER_BYTES + 1)
                 while not response.content.at_eof() and len(body) <= MOST_ANSWER_BYTES:
                     body += await response.content.read(MOST_ANSWER_BYTES + 1 - len(body))

@@ -33,10 +33,17 @@ class InProcessCarrier:
 
     async def get(self, service: str, target: str, headers: dict[str, str]) -> Answer:
         """GET `target` of the application, within the time and size limits."""
-        exchange = _Exchange()
+        return await self._request(service, _scope(service, target, headers), b"")
+
+    async def put(self, service: str, target: str, headers: dict[str, str], body: bytes) -> Answer:
+        """PUT `body` at `target` of the application, within the same limits."""
+        return await self._request(service, {**_scope(service, target, headers), "method": "PUT"}, body)
+
+    async def _request(self, service: str, scope: dict[str, Any], body: bytes) -> Answer:
+        exchange = _Exchange(body)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self._apps[service](_scope(service, target, headers), exchange.receive, exchange.send)
+                await self._apps[service](scope, exchange.receive, exchange.send)
         except TimeoutError as error:
             raise UpstreamBroken(f"{service}: no answer within {TIMEOUT_SECONDS} s") from error
         return exchange.answer(service)
@@ -99,18 +106,19 @@ class _Relayed:
 
 
 class _Exchange:
-    """One call: an empty body in, the answer's parts out."""
+    """One call: its body in, the answer's parts out."""
 
-    __slots__ = ("_body", "_headers", "_size", "_status")
+    __slots__ = ("_body", "_headers", "_sent", "_size", "_status")
 
-    def __init__(self) -> None:
+    def __init__(self, sent: bytes) -> None:
+        self._sent = sent
         self._status = 0
         self._headers: dict[str, str] = {}
         self._body: list[bytes] = []
         self._size = 0
 
     async def receive(self) -> AsgiMessage:
-        return {"type": "http.request", "body": b"", "more_body": False}
+        return {"type": "http.request", "body": self._sent, "more_body": False}
 
     async def send(self, message: AsgiMessage) -> None:
         if message["type"] == "http.response.start":

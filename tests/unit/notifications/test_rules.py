@@ -68,6 +68,16 @@ def alerts_of(event: Event) -> list[AlertDraft]:
         ("reeve.access.granted.v1", {"permission": "billing:read"}, "warning", ("access_request", "normal", "Access granted: billing:read")),
         ("reeve.access.rejected.v1", {"permission": "billing:read"}, None, ("access_request", "normal", "Access declined: billing:read")),
         ("reeve.access.ended.v1", {"permission": "billing:read"}, None, ("access_request", "low", "Access ended: billing:read")),
+        (
+            "reeve.security_event.raised.v1",
+            {"event_type": "mass_read", "subject": "ada", "security_severity": "high"}, "error",
+            ("security_alert", "high", "Security event mass_read: ada"),
+        ),
+        (
+            "reeve.security_event.raised.v1",
+            {"event_type": "token_reuse", "subject": "s1", "security_severity": "critical"}, "critical",
+            ("security_alert", "critical", "Security event token_reuse: s1"),
+        ),
         ("com.shop.payment.lost.v1", {}, "critical", ("critical_event", "critical", "Critical event: com.shop.payment.lost.v1")),
         ("com.shop.payment.lost.v1", [1, 2], "CRITICAL", ("critical_event", "critical", "Critical event: com.shop.payment.lost.v1")),
         ("reeve.setting.changed.v1", {}, "critical", ("critical_event", "critical", "Critical event: reeve.setting.changed.v1")),
@@ -90,6 +100,8 @@ def test_an_event_makes_the_notification_of_its_rule(
         ("com.shop.order.placed.v1", STORE, "error"),
         ("platform.import.failed.v2", STORE, None),
         ("reeve.request.recorded.v1", {}, "info"),
+        ("reeve.security_event.raised.v1", {"security_severity": "medium"}, "warning"),
+        ("reeve.security_event.raised.v1", {"security_severity": "low"}, "info"),
         ("reeve.notification.created.v1", {}, "critical"),
         ("reeve.alert.raised.v1", {"severity": "critical"}, "critical"),
     ],
@@ -110,7 +122,7 @@ def test_a_notification_carries_where_it_comes_from() -> None:
 
 @pytest.mark.parametrize("kind", rules.BY_TYPE)
 def test_what_is_critical_and_only_that_comes_with_an_alert(kind: str) -> None:
-    data = {**STORE, "errors_count": 9}
+    data = {**STORE, "errors_count": 9, "security_severity": "high"}
     plain = platform_event(kind, data)
     assert bool(alerts_of(plain)) == (notification_of(plain).priority == "critical")
     (alert,) = alerts_of(platform_event(kind, data, severity="critical"))

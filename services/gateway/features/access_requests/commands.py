@@ -23,6 +23,7 @@ from services.gateway.access.events import access_ended, event_of
 from services.gateway.access.grants import may_decide, refused
 from services.gateway.access.permissions import holds
 from services.gateway.access.store import EndedGrant, lock_rights
+from services.gateway.facts import FactKind
 from services.gateway.features.access_requests import store
 from services.gateway.features.access_requests.models import (
     MOST_PENDING,
@@ -34,6 +35,8 @@ from services.gateway.features.access_requests.models import (
 )
 from services.gateway.features.users import store as users_store
 from services.gateway.features.users.commands import current_grantor
+from services.gateway.sightings import fact_of
+from services.gateway.store import note
 
 APPROVES = "roles:write"
 """What it takes to decide requests, beside the permission that is asked for."""
@@ -80,6 +83,8 @@ async def approve(session: Session, caller: Caller, request_id: str, *, until: d
         changes={granted.permission: Change(old=False, new=True)},
     )
     await outbox.emit(session, event_of(caller, data, subject=_subject(granted), severity="warning"))
+    details = {"change": "grant", "target": granted.user_id, "permission": granted.permission, "until": data.until}
+    await note(session, fact_of(caller, FactKind.PRIVILEGE_CHANGED, details=details))
     return granted
 
 

@@ -22,6 +22,7 @@ from services.gateway.access.endings import end_session, end_sessions_of, end_su
 from services.gateway.access.events import event_of
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.sessions import admin_actor
+from services.gateway.facts import FactKind
 from services.gateway.features.attempts import commands as attempts
 from services.gateway.features.auth import store
 from services.gateway.features.auth.models import (
@@ -36,7 +37,10 @@ from services.gateway.features.auth.models import (
 from services.gateway.features.auth.store import StoredSession
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.links import store as links_store
+from services.gateway.features.sessions import store as sessions_store
 from services.gateway.features.users.models import User, masked_email
+from services.gateway.sightings import fact_of
+from services.gateway.store import note
 
 
 async def sign_in(
@@ -127,6 +131,8 @@ async def record_failure(
     data = SignInFailed(tried_email=masked_email(email), reason=reason, issuer=issuer)
     subject = f"user/{user_id}" if user_id is not None else None
     await outbox.emit(session, event_of(caller, data, subject=subject, severity="warning"))
+    details = {"reason": reason, "tried_email": data.tried_email}
+    await note(session, fact_of(caller, FactKind.FAILED_LOGIN, user_id=user_id, details=details))
 
 
 async def sign_out(session: Session, caller: Caller) -> bool:
@@ -150,6 +156,8 @@ async def refresh_session(
     session_id, is_first_use = used
     if not is_first_use:
         await end_session(session, caller, session_id, reason="refresh_token_reused")
+        owner = await sessions_store.find_owner(session, session_id)
+        await note(session, fact_of(caller, FactKind.TOKEN_REUSED, user_id=owner, session_id=session_id))
         return ReusedToken(session_id=session_id)
     stored = await store.use_session(session, session_id, lifetimes=lifetimes)
     if stored is None:

@@ -12,9 +12,12 @@ from libs.common.ids import new_id
 from services.gateway.access.events import event_of
 from services.gateway.access.grants import Refusal, may_grant, refused
 from services.gateway.access.passwords import Passwords
+from services.gateway.facts import FactKind
 from services.gateway.features.clients import store
-from services.gateway.features.clients.models import Client, Registration
+from services.gateway.features.clients.models import Client, Registration, is_wide
 from services.gateway.features.users.commands import current_grantor
+from services.gateway.sightings import fact_of
+from services.gateway.store import note
 
 
 async def register_client(session: Session, caller: Caller, new: Registration, *, secret_hash: str) -> Client:
@@ -29,6 +32,9 @@ async def register_client(session: Session, caller: Caller, new: Registration, *
     if client is None:
         raise Conflict(f"there is a client {new.client_id}", code="client_exists")
     await outbox.emit(session, event_of(caller, registered(client), subject=f"client/{client.client_id}"))
+    if wide := sorted(scope for scope in client.scopes if is_wide(scope)):
+        details = {"change": "client", "target": client.client_id, "scopes": wide}
+        await note(session, fact_of(caller, FactKind.PRIVILEGE_CHANGED, details=details))
     return client
 
 

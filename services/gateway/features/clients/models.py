@@ -12,6 +12,8 @@ from services.gateway.access.permissions import PERMISSIONS
 RESERVED_IDS = re.compile(r"guest|reeve_.*")
 """Broker users that are not a platform's: the development user and Reeve's own services."""
 
+_USUAL = frozenset({"events:publish", "alerts:ingest", "flags:evaluate"})
+
 
 def _checked_client_id(value: str) -> str:
     if RESERVED_IDS.fullmatch(value):
@@ -67,6 +69,11 @@ class Registration(BaseModel):
         if isinstance(given, dict) and isinstance(given.get("client_id"), str):
             return {"name": given["client_id"], "source": f"/platform/{given['client_id']}", **given}
         return given
+
+
+def is_wide(scope: str) -> bool:
+    """Whether a scope lets a client change something here, and not only read, or bring what platforms bring."""
+    return not scope.endswith(":read") and scope not in _USUAL
 
 
 @dataclass(frozen=True, slots=True)

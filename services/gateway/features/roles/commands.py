@@ -10,9 +10,15 @@ from services.gateway.access.events import event_of
 from services.gateway.access.grants import may_write_role, refused
 from services.gateway.access.permissions import Rights
 from services.gateway.access.store import lock_rights
+from services.gateway.facts import FactKind
 from services.gateway.features.roles import store
 from services.gateway.features.roles.models import MOST_ROLES, StoredRole, refuse_builtin, role_not_found
 from services.gateway.features.users.commands import current_grantor
+from services.gateway.sightings import fact_of
+from services.gateway.store import note
+
+MOST_NAMED = 20
+"""Permissions that the fact of a changed role names."""
 
 
 async def put_role(
@@ -52,6 +58,8 @@ async def put_role(
         changes=_changes(old, new),
     )
     await outbox.emit(session, event_of(caller, data, subject=f"role/{name}", severity="warning"))
+    details = {"change": "role", "target": name, "permissions": sorted(new.rights.permissions)[:MOST_NAMED]}
+    await note(session, fact_of(caller, FactKind.PRIVILEGE_CHANGED, details=details))
     return new, old is None, True
 
 

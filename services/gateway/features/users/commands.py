@@ -22,11 +22,14 @@ from services.gateway.access.grants import (
 from services.gateway.access.password_policy import PasswordPolicy
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import NO_RIGHTS, Rights, Role, holds
+from services.gateway.facts import FactKind
 from services.gateway.features.links import store as links_store
 from services.gateway.features.links.commands import Links
 from services.gateway.features.links.models import Purpose, Recipient
 from services.gateway.features.users import store
 from services.gateway.features.users.models import NewUser, User
+from services.gateway.sightings import fact_of
+from services.gateway.store import note
 
 REDACTED = "[redacted]"
 
@@ -47,6 +50,9 @@ async def create_user(session: Session, caller: Caller, new: NewUser, links: Lin
     await outbox.emit(session, event_of(caller, created(user), subject=f"user/{user.id}"))
     if user.awaits_activation:
         await links.send(session, caller, recipient_of(user), Purpose.ACTIVATION)
+    if user.rights.level is Level.ADMIN:
+        details = {"change": "new_user", "target": user.id, "new": user.role}
+        await note(session, fact_of(caller, FactKind.PRIVILEGE_CHANGED, details=details))
     return user
 
 
@@ -122,6 +128,8 @@ async def put_role(session: Session, caller: Caller, user: User, role: str, *, c
             for grant in ended
         ),
     )
+    details = {"change": "user_role", "target": user.id, "old": user.role, "new": role}
+    await note(session, fact_of(caller, FactKind.PRIVILEGE_CHANGED, details=details))
     return changed
 
 

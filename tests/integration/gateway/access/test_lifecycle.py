@@ -157,9 +157,21 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
         "INSERT INTO access_requests (id, user_id, permission, reason) VALUES (:id, :id, 'billing:read', :said)",
         id=made["id"], said=CANARY,
     )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO security_facts (kind, user_id, ip_address, user_agent) VALUES ('x', :id, '203.0.113.7', :said)",
+        id=made["id"], said=CANARY,
+    )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO security_events (id, fingerprint, event_type, severity, rule, subject, count, user_id, ip_address,"
+        " details, created_at, last_at) VALUES (CAST(CAST(:id AS text) AS uuid), 'f', 't', 'low', 'r', 's', 1, CAST(:id AS text), '203.0.113.7',"
+        " jsonb_build_object('path', CAST(:said AS text)), now(), now())",
+        id=made["id"], said=CANARY,
+    )  # fmt: skip
     await door.run_sql("INSERT INTO totp_factors (user_id, locked_secret) VALUES (:id, 'locked')", id=made["id"])
-    assert await tables_with(door, CANARY) == {"users", "sessions", "access_requests", "idempotency_keys", "outbox"}
-    assert await tables_with(door, "203.0.113.7", of=made["id"]) == {"sessions"}
+    detected = {"security_facts", "security_events"}
+    kept_in = {"users", "sessions", "access_requests", "idempotency_keys", "outbox"}
+    assert await tables_with(door, CANARY) == kept_in | detected
+    assert await tables_with(door, "203.0.113.7", of=made["id"]) == {"sessions"} | detected
     answer = await door.call("DELETE", f"/users/{made['id']}?confirm=true&erase=true", token=token)
     assert answer.status_code == 204
     (event,) = await door.events("reeve.user.erased.v1")

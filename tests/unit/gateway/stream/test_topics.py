@@ -24,6 +24,8 @@ def admin(role: str = "super_admin", actor_id: str = "one") -> Actor:
         ("reeve.operation.accepted.v1", {Topic.AUDIT, Topic.OPERATIONS}),
         ("reeve.operation.rejected.v1", {Topic.AUDIT, Topic.OPERATIONS}),
         ("reeve.request.recorded.v1", {Topic.AUDIT}),
+        ("reeve.security_event.raised.v1", {Topic.AUDIT, Topic.ALERTS}),
+        ("reeve.security_rule.changed.v1", {Topic.AUDIT}),
         ("com.shop.order.placed", {Topic.AUDIT}),
         ("reeve.settings", {Topic.AUDIT}),
     ],
@@ -57,6 +59,14 @@ def test_what_somebody_has_read_is_told_to_nobody_else() -> None:
         assert CATALOG.find(wire_type) is not None
         assert not hears(admin(), Topic.NOTIFICATIONS, event)
         assert hears(admin(actor_id="two"), Topic.NOTIFICATIONS, event)
+
+
+def test_security_events_are_among_the_alerts_for_whoever_may_read_them() -> None:
+    event = an_event(type="reeve.security_event.raised.v1", data={"event_type": "mass_read", "ip_address": "192.0.2.7"})
+    assert hears(admin("viewer"), Topic.ALERTS, event)
+    assert may_hear(admin("moderator"), Topic.ALERTS)
+    assert not hears(admin("moderator"), Topic.ALERTS, event)
+    assert said(Topic.ALERTS, event)["data"]["event_type"] == "mass_read"
 
 
 def test_where_somebody_was_is_told_to_nobody() -> None:

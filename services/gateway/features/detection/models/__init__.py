@@ -1,0 +1,1 @@
+"""Rules, the windows they look through, and what they find. Pure."""

@@ -1,0 +1,1 @@
+"""Tests of permissions asked for and granted for a time."""
