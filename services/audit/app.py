@@ -23,13 +23,17 @@ from libs.common.start import assertion_verifier, open_database, open_transport,
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
-from services.audit.commands import COMMANDS
+from services.audit.archive import Archivist
+from services.audit.commands.retention import RETENTION_COMMANDS
+from services.audit.commands.saved_searches import COMMANDS
 from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
+from services.audit.retention import Retention
 from services.audit.routes import entries as entry_routes
 from services.audit.routes import log as log_routes
+from services.audit.routes import retention as retention_routes
 from services.audit.routes import saved_searches
 from services.audit.sequencer import Sequencer
 from services.audit.signer import Signer
@@ -96,6 +100,7 @@ def build(
     app.include_router(entry_routes.router)
     app.include_router(log_routes.router)
     app.include_router(saved_searches.router)
+    app.include_router(retention_routes.router)
 
     async def count_and_sequence(arrived: Sequence[Arrived]) -> None:
         await recorder.count_stored(arrived)
@@ -125,6 +130,8 @@ def build(
     worker = ExportWorker(
         database, sources, folder=config.exports, policy=_policy(config), signer=manifests, speaks_as=SPEAKS_AS
     )
+    archivist = Archivist(database, config.archives, signer=manifests, key=app.state.log_key.text)
+    retention = Retention(database, archivist, days=config.audit_retention_days)
     app.include_router(
         exports_router(
             database, service=NAME, source=SOURCE, permission=PERMISSION, folder=config.exports, signer=manifests
@@ -135,7 +142,7 @@ def build(
         transport,
         AUDIT_COMMANDS,
         source=SPEAKS_AS,
-        handlers={**COMMANDS, **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers()},
+        handlers={**COMMANDS, **RETENTION_COMMANDS, **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers()},
         catalog=CATALOG,
     )
 
@@ -153,6 +160,7 @@ def build(
             sequence,
             commands.run,
             worker.run,
+            retention.run,
             *signing,
         ),
         database=database,

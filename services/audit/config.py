@@ -27,9 +27,15 @@ MOST_ORIGIN = 100
 class Config(HttpSettings, ExportSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
     """What an operator may set; the defaults are those of a single machine."""
 
+    audit_archive_dir: Path | None = None
     audit_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 365
     audit_log_origin: Annotated[str, AfterValidator(_key_name)] = "reeve.local/audit"
     audit_signer_dir: Path | None = None
+
+    @property
+    def archives(self) -> Path:
+        """Where archives lie: `REEVE_AUDIT_ARCHIVE_DIR`, else `audit-archive` below the data directory."""
+        return self.audit_archive_dir or self.data_dir / "audit-archive"
 
     @property
     def signer_dir(self) -> Path:

@@ -13,6 +13,7 @@ from libs.common.errors import Invalid
 from libs.common.events.envelope import rfc3339
 from libs.common.web.paging import MOST_LIMIT
 from services.audit.models.words import query_of
+from services.audit.store.retention import Run
 from services.audit.store.saved_searches import SavedSearch
 from services.audit.store.search import CLOSED, EXACT, Addresses, Filters
 
@@ -151,6 +152,20 @@ def saved_search_body(saved: SavedSearch, *, reader_id: str) -> dict[str, Any]:
         "created_by": saved.owner_id,
         "created_by_name": saved.owner_name,
         "created_at": rfc3339(saved.created_at),
+    }
+
+
+def run_body(run: Run) -> dict[str, Any]:
+    """A run of the retention as the API answers it."""
+    return {
+        "id": str(run.id),
+        "state": run.state,
+        "asked_by": run.asked_by,
+        "archived": run.archived,
+        "pruned": run.pruned,
+        "error": run.error,
+        "created_at": rfc3339(run.created_at),
+        "finished_at": rfc3339(run.finished_at) if run.finished_at is not None else None,
     }
 
 

@@ -71,6 +71,7 @@ from services.gateway.features.operations.routes import router as operations_rou
 from services.gateway.features.passwords.commands import answer_requests_forever
 from services.gateway.features.passwords.routes import router as passwords_router
 from services.gateway.features.passwords.routes import users_router as activation_router
+from services.gateway.features.retention.routes import router as retention_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.saved_searches.routes import router as saved_searches_router
 from services.gateway.features.security.commands import lift_ip_rules
@@ -292,6 +293,7 @@ def _routes(config: Config) -> APIRouter:
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, oidc_router,
         passwords_router, users_router, activation_router, user_bulk_router, lifecycle_router, clients_router,
         sessions_router, roles_router, access_router, security_router, system_router, catalog_router, stream_router, exports_router, saved_searches_router,
+        retention_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

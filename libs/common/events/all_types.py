@@ -8,6 +8,7 @@ from libs.common.events import (
     notifications,
     platform,
     requests,
+    retention,
     saved_searches,
     settings,
     sign_in,
@@ -21,6 +22,7 @@ def _models() -> tuple[type[MessageData], ...]:
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
         deliveries,
+        retention,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

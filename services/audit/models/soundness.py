@@ -25,12 +25,16 @@ class Stored:
     entry_id: str | None
     seed: bytes | None
     salts: Mapping[str, bytes]
+    is_announced: bool = False
+    """The log says that the entry is pruned."""
 
 
 def problem_of(stored: Stored) -> str | None:
     """What is wrong at this place; None where all holds. What was erased cannot be opened, and that is no problem."""
     if leaf_hash(stored.body) != stored.leaf_hash:
         return HASH
+    if stored.entry is None and stored.is_announced:
+        return None
     if stored.entry is None or stored.entry_id is None:
         return MISSING
     said: dict[str, Any] = orjson.loads(stored.body)

@@ -15,7 +15,7 @@ from libs.common.web.paging import (
     encode_cursor,
     listing,
 )
-from services.audit.commands import saved_search_not_found
+from services.audit.commands.saved_searches import saved_search_not_found
 from services.audit.routes.asking import Reader, json_answer, searching
 from services.audit.schemas import saved_search_body
 from services.audit.store import saved_searches as store

@@ -50,6 +50,7 @@ PUBLISHES = [
     ("notifications", EVENTS, "reeve.alert.raised.v1"),
     ("audit", EVENTS, "reeve.export.finished.v1"),
     ("audit", EVENTS, "reeve.saved_search.created.v1"),
+    ("audit", EVENTS, "reeve.audit.retention.changed.v1"),
     ("audit", EVENTS, "reeve.operation.rejected.v1"),
     ("audit", DEAD, AUDIT_EVENTS.name),
 ]

@@ -10,7 +10,7 @@ from libs.common.events.catalog import CommandData, new_event
 from libs.common.events.envelope import Event
 from libs.common.events.saved_searches import DeleteSavedSearch, SaveSearch
 from libs.common.identity import Origin
-from services.audit.commands import COMMANDS, MOST_OF_ONE
+from services.audit.commands.saved_searches import COMMANDS, MOST_OF_ONE
 from tests.integration.audit.archive import ADMIN, OTHER, Archive
 
 FILTERS = {"outcome": "denied", "target_type": ["user", "role"], "date_from": "2026-01-01"}

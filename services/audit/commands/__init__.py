@@ -1,0 +1,1 @@
+"""What a write does, and which event it leaves."""
