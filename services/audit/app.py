@@ -23,6 +23,11 @@ from libs.common.start import assertion_verifier, open_database, open_transport,
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
+from services.audit.anchors.anchor import Anchor
+from services.audit.anchors.anchoring import Anchoring
+from services.audit.anchors.file import FileAnchor
+from services.audit.anchors.timestamper import TimestampAnchor, roots_of
+from services.audit.anchors.webhook import WebhookAnchor, secret_of
 from services.audit.archive import Archivist
 from services.audit.commands.retention import RETENTION_COMMANDS
 from services.audit.commands.saved_searches import COMMANDS
@@ -161,11 +166,25 @@ def build(
             commands.run,
             worker.run,
             retention.run,
+            Anchoring(database, _anchors(config), seconds=config.audit_anchor_seconds).run,
             *signing,
         ),
         database=database,
         close=close,
     )
+
+
+def _anchors(config: Config) -> list[Anchor]:
+    """Those that are configured."""
+    found: list[Anchor] = []
+    if config.audit_anchor_file is not None:
+        found.append(FileAnchor(config.audit_anchor_file))
+    if config.audit_anchor_webhook_url is not None and config.audit_anchor_webhook_secret is not None:
+        secret = secret_of(config.audit_anchor_webhook_secret.get_secret_value())
+        found.append(WebhookAnchor(str(config.audit_anchor_webhook_url), secret, origin=config.audit_log_origin))
+    if config.audit_anchor_tsa_url is not None and config.audit_anchor_tsa_roots is not None:
+        found.append(TimestampAnchor(str(config.audit_anchor_tsa_url), roots_of(config.audit_anchor_tsa_roots)))
+    return found
 
 
 def _policy(config: Config) -> Policy:
