@@ -1,5 +1,6 @@
 """Old entries go, archived and announced; what is held or young stays; proofs of what remains keep holding."""
 
+import asyncio
 import base64
 import gzip
 import json
@@ -8,16 +9,20 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from libs.common.events.envelope import decode
 from libs.common.events.retention import HoldFilter, LiftHold, PlaceHold, SetRetention
 from services.audit.archive import ArchiveRefused
 from services.audit.log.checkpoints import open_checkpoint
 from services.audit.log.proofs import is_included
 from services.audit.log.tree import leaf_hash
+from services.audit.store import holds
+from services.audit.store import retention as store
 from tests.integration.audit.archive import ADMIN, Archive, Built, platform_event, request_recorded
 from tests.integration.audit.keeping import Keeper
 from tests.integration.audit.test_export_formats import hostile
 from tests.integration.audit.test_verifier import checkpoint_of, dumped, key_of, mirrored
 from tests.support.audit_verdicts import first_of_each, verdict_on
+from tests.support.eventually import eventually
 
 OLD = 600
 
@@ -142,6 +147,74 @@ async def test_types_with_days_of_their_own_go_earlier_and_alone(keeper: Keeper,
     verdict = verdict_on(await dumped(keeper.built, tmp_path), await key_of(keeper.archive))
     assert first_of_each(verdict) == {}
     await proves(keeper)
+
+
+async def test_nothing_goes_before_a_signed_head_covers_its_announcement(keeper: Keeper) -> None:
+    assert (await keeper.retention.turn()).waiting == 1
+    [row] = await keeper.owner.fetch("DELETE FROM outbox RETURNING body")
+    await keeper.archive.record(decode(row["body"]), producer="audit")
+    await keeper.archive.sequence()
+    turn = await keeper.retention.turn()
+    assert (turn.pruned, turn.waiting) == (0, 1)
+    place = await keeper.owner.fetchval("SELECT sequence FROM log_prunes")
+    with pytest.raises(asyncpg.InsufficientPrivilegeError, match="that a checkpoint covers"):
+        await keeper.as_service("SELECT prune_entries($1, 10)", place)
+    await keeper.signer.turn()
+    assert (await keeper.turns()).pruned == OLD
+
+
+async def test_a_day_passes_and_a_run_comes_by_itself(keeper: Keeper) -> None:
+    """The schedule asks once a day; what went is told by an event."""
+    running = asyncio.create_task(keeper.with_bounds().run())
+    sql = "SELECT state, archived, asked_by FROM retention_runs ORDER BY created_at DESC LIMIT 1"
+
+    async def announced() -> object:
+        return await keeper.owner.fetchval("SELECT count(*) FROM log_prunes")
+
+    async def ended() -> object:
+        await keeper.deliver()
+        return (await keeper.owner.fetchrow(sql))["state"] == "succeeded"
+
+    await eventually(announced)
+    await eventually(ended, every_seconds=0.2)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await keeper.deliver()
+    assert tuple(await keeper.owner.fetchrow(sql)) == ("succeeded", OLD, None)
+    assert (await keeper.left())[0] == OLD
+    assert await keeper.owner.fetchval("SELECT count(*) FROM entries WHERE action = 'finish_retention'") == 1
+    for hours, runs in ((23, 1), (25, 2)):
+        await keeper.owner.execute("UPDATE retention_runs SET created_at = now() - make_interval(hours => $1)", hours)
+        async with keeper.built.database.transaction() as session:
+            await store.ask_daily(session)
+        assert await keeper.owner.fetchval("SELECT count(*) FROM retention_runs") == runs
+
+
+async def test_several_processes_run_one_run(keeper: Keeper) -> None:
+    async with keeper.built.database.transaction() as session:
+        asked = [await store.ask(session, ADMIN) for _ in range(3)]
+    assert len({run.id for run in asked}) == 1
+    running = [asyncio.create_task(keeper.with_bounds().run()) for _ in range(3)]
+
+    async def ended() -> object:
+        await keeper.deliver()
+        return await keeper.owner.fetchval("SELECT state FROM retention_runs") == "succeeded"
+
+    await eventually(ended, every_seconds=0.2)
+    for one in running:
+        one.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    rows = await keeper.owner.fetch("SELECT archived, pruned FROM retention_runs")
+    assert [tuple(row) for row in rows] == [(OLD, OLD)]
+
+
+async def test_those_that_a_hold_keeps_are_told(keeper: Keeper) -> None:
+    await keeper.ask(PlaceHold(name="Shop", reason="A court", filter=HoldFilter(event_type="com.shop.order.placed.v1")))
+    kinds = await keeper.owner.fetch("SELECT sequence FROM entries WHERE event_type = 'com.shop.order.placed.v1'")
+    async with keeper.built.database.transaction() as session:
+        assert await holds.held(session, range(OLD)) == sorted(row["sequence"] for row in kinds)
+        with pytest.raises(ValueError, match="at most"):
+            await holds.held(session, range(holds.MOST_ASKED + 1))
 
 
 async def test_nothing_goes_while_the_archive_is_not_what_was_verified(keeper: Keeper) -> None:
