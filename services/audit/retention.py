@@ -93,6 +93,9 @@ class Retention:
 
     async def _once(self) -> None:
         """The run whose turn it is, where no other process is at it."""
+        async with self._database.reading() as session:
+            if not await store.is_wanted(session, self._days):
+                return
         connection = await self._database.dedicated()
         try:
             if not await connection.fetchval(prunes.LOCK):

@@ -1,9 +1,10 @@
 """Messages about how long audit entries are kept: rules, legal holds, runs, and what a run removes."""
 
-from datetime import datetime
+import re
+from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
 
 from libs.common.events.catalog import Change, CommandData, MessageData, OutcomeData
 
@@ -11,11 +12,28 @@ _GATEWAY = "/reeve/gateway"
 _AUDIT = "/reeve/audit"
 _ID = "0199a0c0-0000-7000-8000-000000000001"
 _TYPES = {"reeve.request.recorded.v1": 90}
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT")
 _HOLD = {"name": "Case 12", "reason": "Letter of the court of 3 May", "target_type": "user"}
 
 MOST_TYPES = 200
 """Event types that may have days of their own."""
 
+
+def _dated(value: object) -> object:
+    """A time that begins with its date: what counts the seconds of some epoch is none."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _DATE.match(value)):
+        return value
+    raise ValueError("must be a time of RFC 3339, such as 2026-01-31T12:00:00Z")
+
+
+def _in_utc(value: datetime) -> datetime:
+    try:
+        return value.astimezone(UTC)
+    except OverflowError:
+        raise ValueError("must be a time between the years 1 and 9999") from None
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_dated), AfterValidator(_in_utc)]
 Days = Annotated[int, Field(strict=True, ge=1, le=36_500)]
 EventType = Annotated[str, Field(min_length=1, max_length=255)]
 HoldName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
@@ -32,8 +50,8 @@ class HoldFilter(BaseModel):
     target_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     actor_id: Annotated[str, Field(min_length=1, max_length=255)] | None = None
     event_type: EventType | None = None
-    date_from: datetime | None = None
-    date_to: datetime | None = None
+    date_from: Moment | None = None
+    date_to: Moment | None = None
 
 
 class PrunedRange(BaseModel):

@@ -122,6 +122,16 @@ async def ask(session: Session, by: str | None) -> Run:
     return _run(await connection.fetchrow(f"SELECT {_RUN} FROM retention_runs WHERE state IN ('queued', 'running')"))
 
 
+async def is_wanted(session: Session, days: int) -> bool:
+    """Whether there is something to do, or the schedule would ask; `days` are the environment's."""
+    sql = """
+        SELECT EXISTS (SELECT FROM retention_runs WHERE state IN ('queued', 'running'))
+            OR NOT EXISTS (SELECT FROM retention_runs WHERE created_at > now() - interval '1 day')
+            OR EXISTS (SELECT FROM retention WHERE configured_days <> $1)
+    """
+    return bool(await driver(session).fetchval(sql, days))
+
+
 async def ask_daily(session: Session) -> None:
     """The schedule asks when nobody has for a day."""
     sql = "SELECT NOT EXISTS (SELECT FROM retention_runs WHERE created_at > now() - interval '1 day')"

@@ -64,6 +64,15 @@ def test_what_is_wrong_is_named(house: House) -> None:
             ("PUT", PATH, {"default_days": "30"}, ["body", "default_days"]),
             ("POST", f"{PATH}/holds", {"name": "x", "reason": " ", "filter": {}}, ["body", "reason"]),
             ("POST", f"{PATH}/holds", {"name": "x", "reason": "why", "filter": {"q": "x"}}, ["body", "filter", "q"]),
+            *(
+                (
+                    "POST",
+                    f"{PATH}/holds",
+                    {"name": "x", "reason": "why", "filter": {"date_to": when}},
+                    ["body", "filter", "date_to"],
+                )
+                for when in (0, "0", "2026-01-01", "2026-01-01T00:00:00", "9999-12-31T23:59:59-14:00", True)
+            ),
             ("POST", f"{PATH}/run", {"dry_run": "yes"}, ["body", "dry_run"]),
         ):
             refused = admin.request(method, path, json=body)
