@@ -23,19 +23,28 @@ from libs.common.start import assertion_verifier, open_database, open_transport,
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
+from services.audit.anchors.anchor import Anchor
+from services.audit.anchors.anchoring import Anchoring
+from services.audit.anchors.file import FileAnchor
+from services.audit.anchors.timestamper import TimestampAnchor, roots_of
+from services.audit.anchors.webhook import WebhookAnchor, secret_of
+from services.audit.archive import Archivist
 from services.audit.commands.quarantine import QuarantineCommands
 from services.audit.commands.redactions import RedactionCommands, redact_erased_users
+from services.audit.commands.retention import RETENTION_COMMANDS
 from services.audit.commands.saved_searches import COMMANDS
 from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
 from services.audit.redactor import Redactor
+from services.audit.retention import Retention
 from services.audit.routes import entries as entry_routes
 from services.audit.routes import gaps as gap_routes
 from services.audit.routes import log as log_routes
 from services.audit.routes import quarantine as quarantine_routes
 from services.audit.routes import redactions as redaction_routes
+from services.audit.routes import retention as retention_routes
 from services.audit.routes import saved_searches
 from services.audit.sequencer import Sequencer
 from services.audit.signer import Signer
@@ -107,6 +116,7 @@ def build(
     app.include_router(redaction_routes.router)
     app.include_router(quarantine_routes.router)
     app.include_router(gap_routes.router)
+    app.include_router(retention_routes.router)
 
     async def record_and_redact(session: Session, arrived: Sequence[Arrived]) -> None:
         await recorder.record_events(session, arrived)
@@ -148,6 +158,8 @@ def build(
     worker = ExportWorker(
         database, sources, folder=config.exports, policy=_policy(config), signer=manifests, speaks_as=SPEAKS_AS
     )
+    archivist = Archivist(database, config.archives, signer=manifests, key=app.state.log_key.text)
+    retention = Retention(database, archivist, days=config.audit_retention_days)
     app.include_router(
         exports_router(
             database, service=NAME, source=SOURCE, permission=PERMISSION, folder=config.exports, signer=manifests
@@ -160,6 +172,7 @@ def build(
         source=SPEAKS_AS,
         handlers={
             **COMMANDS,
+            **RETENTION_COMMANDS,
             **RedactionCommands().handlers(),
             **QuarantineCommands(record_again, CATALOG, speaks_as=SPEAKS_AS).handlers(),
             **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers(),
@@ -183,11 +196,26 @@ def build(
             worker.run,
             Redactor(database).run,
             Watcher(database).run,
+            retention.run,
+            Anchoring(database, _anchors(config), seconds=config.audit_anchor_seconds).run,
             *signing,
         ),
         database=database,
         close=close,
     )
+
+
+def _anchors(config: Config) -> list[Anchor]:
+    """Those that are configured."""
+    found: list[Anchor] = []
+    if config.audit_anchor_file is not None:
+        found.append(FileAnchor(config.audit_anchor_file))
+    if config.audit_anchor_webhook_url is not None and config.audit_anchor_webhook_secret is not None:
+        secret = secret_of(config.audit_anchor_webhook_secret.get_secret_value())
+        found.append(WebhookAnchor(str(config.audit_anchor_webhook_url), secret, origin=config.audit_log_origin))
+    if config.audit_anchor_tsa_url is not None and config.audit_anchor_tsa_roots is not None:
+        found.append(TimestampAnchor(str(config.audit_anchor_tsa_url), roots_of(config.audit_anchor_tsa_roots)))
+    return found
 
 
 def _policy(config: Config) -> Policy:

@@ -1,9 +1,9 @@
 """The audit service's environment."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, model_validator
 
 from libs.common.config import (
     BrokerSettings,
@@ -12,6 +12,7 @@ from libs.common.config import (
     HttpSettings,
     ObservabilitySettings,
 )
+from services.audit.anchors.webhook import secret_of
 from services.audit.log.notes import is_key_name
 
 
@@ -21,15 +22,42 @@ def _key_name(value: str) -> str:
     return value
 
 
+def _webhook_secret(value: SecretStr) -> SecretStr:
+    secret_of(value.get_secret_value())
+    return value
+
+
 MOST_ORIGIN = 100
 
 
 class Config(HttpSettings, ExportSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
     """What an operator may set; the defaults are those of a single machine."""
 
+    audit_archive_dir: Path | None = None
     audit_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 365
+    audit_anchor_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
+    audit_anchor_file: Path | None = None
+    audit_anchor_webhook_url: AnyHttpUrl | None = None
+    audit_anchor_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] | None = None
+    audit_anchor_tsa_url: AnyHttpUrl | None = None
+    audit_anchor_tsa_roots: Path | None = None
     audit_log_origin: Annotated[str, AfterValidator(_key_name)] = "reeve.local/audit"
     audit_signer_dir: Path | None = None
+
+    @model_validator(mode="after")
+    def _anchors_are_whole(self) -> Self:
+        for url, beside, name in (
+            (self.audit_anchor_webhook_url, self.audit_anchor_webhook_secret, "REEVE_AUDIT_ANCHOR_WEBHOOK_SECRET"),
+            (self.audit_anchor_tsa_url, self.audit_anchor_tsa_roots, "REEVE_AUDIT_ANCHOR_TSA_ROOTS"),
+        ):
+            if (url is None) != (beside is None):
+                raise ValueError(f"{name} and the address that it belongs to are set together")
+        return self
+
+    @property
+    def archives(self) -> Path:
+        """Where archives lie: `REEVE_AUDIT_ARCHIVE_DIR`, else `audit-archive` below the data directory."""
+        return self.audit_archive_dir or self.data_dir / "audit-archive"
 
     @property
     def signer_dir(self) -> Path:

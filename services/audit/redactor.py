@@ -22,8 +22,8 @@ from libs.common.events.redactions import AuditRedacted, RedactionFinished
 from services.audit.models.leaves import OWN_SOURCE
 from services.audit.models.redactions import CONTENT, IDENTITY, concerns, spans_of
 from services.audit.store import files
+from services.audit.store import holds as holds_store
 from services.audit.store import redactions as store
-from services.audit.store.holds import BlockedBy, blocked_by
 from services.audit.store.redactions import Plan, Redaction
 
 MOST_ENTRIES = 500
@@ -47,9 +47,8 @@ log = logs.get("redactions")
 class Redactor:
     """Runs the jobs of the schema, a step at a time. Several may run: each step has its job's row."""
 
-    def __init__(self, database: Database, *, blocked_by: BlockedBy = blocked_by) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._blocked_by = blocked_by
 
     async def run(self) -> None:
         """Take what waits until cancelled; a database that is gone is waited for."""
@@ -68,7 +67,7 @@ class Redactor:
             job = await store.take(session)
             if job is None:
                 return False
-            holds = await self._blocked_by(session, job.subject)
+            holds = await holds_store.blocked_by(session, job.subject)
             if holds:
                 await store.hold(session, job, holds, seconds=HELD_SECONDS)
                 return True

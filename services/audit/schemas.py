@@ -17,6 +17,7 @@ from services.audit.models.gaps import Gap
 from services.audit.models.words import query_of
 from services.audit.store.quarantine import Quarantined
 from services.audit.store.redactions import Redaction
+from services.audit.store.retention import Run
 from services.audit.store.saved_searches import SavedSearch
 from services.audit.store.search import CLOSED, EXACT, Addresses, Filters
 
@@ -221,6 +222,20 @@ def gap_body(gap: Gap) -> dict[str, Any]:
         "state": "open" if gap.closed_at is None else "closed",
         "closed_at": rfc3339(gap.closed_at) if gap.closed_at else None,
         "how": gap.how,
+    }
+
+
+def run_body(run: Run) -> dict[str, Any]:
+    """A run of the retention as the API answers it."""
+    return {
+        "id": str(run.id),
+        "state": run.state,
+        "asked_by": run.asked_by,
+        "archived": run.archived,
+        "pruned": run.pruned,
+        "error": run.error,
+        "created_at": rfc3339(run.created_at),
+        "finished_at": rfc3339(run.finished_at) if run.finished_at is not None else None,
     }
 
 

@@ -77,6 +77,7 @@ from services.gateway.features.passwords.routes import router as passwords_route
 from services.gateway.features.passwords.routes import users_router as activation_router
 from services.gateway.features.quarantine.routes import router as quarantine_router
 from services.gateway.features.redactions.routes import router as redactions_router
+from services.gateway.features.retention.routes import router as retention_router
 from services.gateway.features.roles.routes import router as roles_router
 from services.gateway.features.saved_searches.routes import router as saved_searches_router
 from services.gateway.features.security.commands import lift_ip_rules
@@ -305,7 +306,7 @@ def _routes(config: Config) -> APIRouter:
         passwords_router, users_router, activation_router, user_bulk_router, lifecycle_router, clients_router,
         sessions_router, roles_router, access_router, security_router, detection_router, security_events_router,
         system_router, catalog_router, stream_router, exports_router, saved_searches_router,
-        redactions_router, quarantine_router,
+        redactions_router, quarantine_router, retention_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

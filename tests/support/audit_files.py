@@ -110,7 +110,7 @@ def write_dump(log: MadeLog, folder: Path, **changed: str) -> Path:
     leaf_columns = ("sequence", "body", "leaf_hash")
     tables: dict[str, str] = {
         "log_leaves_0": copied("log_leaves_0", leaf_columns, ((n, one.body, one.leaf_hash) for n, one in rows[:half])),
-        "entries_2026_03": copied("entries_2026_03", ENTRY_COLUMNS, (_entry(n, one.row) for n, one in rows)),
+        "entries_2026_03": copied("entries_2026_03", ENTRY_COLUMNS, (_entry(n, one.row) for n, one in rows if n not in log.pruned)),
         "entries_default": copied("entries_default", ENTRY_COLUMNS, []),
         "log_nodes": copied(
             "log_nodes", ("level", "idx", "hash"), ((*place, value) for place, value in log.nodes.items())
@@ -122,7 +122,7 @@ def write_dump(log: MadeLog, folder: Path, **changed: str) -> Path:
         ),
         "log_head": copied("log_head", ("is_only", "size", "root", "frontier"), [("t", log.size, log.root, log.frontier)]),
         "log_openings": copied(
-            "log_openings", ("sequence", "seed", "salts"), ((n, one.seed, salts_text(one.salts)) for n, one in rows)
+            "log_openings", ("sequence", "seed", "salts"), ((n, one.seed, salts_text(one.salts)) for n, one in rows if n not in log.pruned)
         ),
         "log_state": copied("log_state", ("is_only", "size"), [("t", log.counted)]),
         "tallies": copied("tallies", ("day", "count"), [("2026-03-01", 1)]),

@@ -98,6 +98,8 @@ class MadeLog:
     counted: int
     places: list[int] = field(default_factory=list)
     """At which sequence each entry is stored."""
+    pruned: set[int] = field(default_factory=set)
+    """Entries whose rows and seeds are gone."""
 
     @property
     def head(self) -> MadeCheckpoint:
@@ -127,6 +129,21 @@ class MadeLog:
         self.checkpoints = [
             MadeCheckpoint(size, root, self.signer.checkpoint(size, root)) for size, root in roots.items()
         ]
+
+    def prune(self, *places: int) -> None:
+        """Take rows and seeds of entries out of the store; their leaves stay."""
+        self.pruned.update(places)
+        for place in places:
+            self.entries[place].openings = {}
+
+    def announce(self, at: int, *ranges: dict[str, object], source: str = "/reeve/audit") -> None:
+        """Make an entry say which rows go, and sign the log again with its own key."""
+        entry = self.entries[at]
+        entry.leaf.update(type="reeve.audit.pruned.v1", source=source, public={"ranges": [*ranges]})
+        entry.row.update(event_type="reeve.audit.pruned.v1", source=source)
+        entry.seal()
+        self.rebuild()
+        self.sign([self.size])
 
     def remove(self, at: int) -> None:
         """Take an entry out of the store; the others keep their sequence."""

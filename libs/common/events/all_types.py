@@ -10,6 +10,7 @@ from libs.common.events import (
     quarantine,
     redactions,
     requests,
+    retention,
     saved_searches,
     security,
     settings,
@@ -23,7 +24,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
-        deliveries, redactions, quarantine, security,
+        deliveries, redactions, quarantine, security, retention,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

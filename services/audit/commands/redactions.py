@@ -14,7 +14,7 @@ from libs.common.events.users import UserErased
 from services.audit.models.redactions import ACTS_AS_ADMIN, Subject
 from services.audit.schemas import redaction_body
 from services.audit.store import redactions as store
-from services.audit.store.holds import BlockedBy, blocked_by
+from services.audit.store.holds import blocked_by
 
 MOST_LIVE = 100
 ERASED_REASON = "account erased"
@@ -24,9 +24,6 @@ ERASED_SECONDS = 60.0
 
 class RedactionCommands:
     """Starts redactions, where no hold is in their way."""
-
-    def __init__(self, *, blocked_by: BlockedBy = blocked_by) -> None:
-        self._blocked_by = blocked_by
 
     def handlers(self) -> Mapping[str, CommandHandler]:
         """By wire type."""
@@ -39,7 +36,7 @@ class RedactionCommands:
         """
         asked = read_command(StartRedaction, command, doing="redact the log")
         subject = Subject(asked.subject_type, asked.subject_id)
-        holds = await self._blocked_by(session, subject)
+        holds = await blocked_by(session, subject)
         if holds:
             raise Conflict(
                 f"nothing of {subject.type} {subject.id} may be erased: {', '.join(holds)}", code="legal_hold"

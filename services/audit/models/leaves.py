@@ -14,6 +14,7 @@ import orjson
 
 from libs.common.events.audit import LogHeartbeat
 from libs.common.events.redactions import AuditRedacted
+from libs.common.events.retention import EntriesPruned
 from services.audit.log.tree import leaf_hash
 from services.audit.models.commitments import SEED_BYTES, commitments
 from services.audit.models.entries import OUR_SOURCE, Entry
@@ -24,7 +25,7 @@ SEQUENCE_BITS = 62
 MOST_LEAF_BYTES = 16 * 1024
 """An entry that keeps its bounds stays below by far; a bundle of tlog-tiles could hold four times as much."""
 MOST_NUMBER = (1 << 53) - 1
-SPOKEN_OUT = frozenset({LogHeartbeat.TYPE, AuditRedacted.TYPE})
+SPOKEN_OUT = frozenset({LogHeartbeat.TYPE, AuditRedacted.TYPE, EntriesPruned.TYPE})
 """The audit service's own entries whose details are public, so that whoever has leaves alone sees them."""
 OWN_SOURCE = f"{OUR_SOURCE}audit"
 

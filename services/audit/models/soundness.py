@@ -29,6 +29,8 @@ class Stored:
     seed: bytes | None
     salts: Mapping[str, bytes]
     lost: frozenset[str]
+    is_announced: bool = False
+    """The log says that the entry is pruned."""
 
 
 def problem_of(stored: Stored) -> str | None:
@@ -36,6 +38,8 @@ def problem_of(stored: Stored) -> str | None:
     problem where the entry says so; whether the log itself says so is for the offline verifier."""
     if leaf_hash(stored.body) != stored.leaf_hash:
         return HASH
+    if stored.entry is None and stored.is_announced:
+        return None
     if stored.entry is None or stored.entry_id is None:
         return MISSING
     said: dict[str, Any] = orjson.loads(stored.body)

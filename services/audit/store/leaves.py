@@ -37,12 +37,12 @@ async def _once(content: bytes) -> AsyncIterator[bytes]:
 
 
 async def find(session: Session, entry_id: UUID) -> Leaf | None:
-    """The leaf of an entry, without its seed; None where there is no such entry."""
+    """The leaf of an entry, pruned or not, without its seed; None where there never was such an entry."""
     sql = """
         SELECT sequence, body, leaf_hash FROM log_leaves
-        WHERE sequence = $1 AND EXISTS (SELECT FROM entries WHERE sequence = $1 AND id = $2)
+        WHERE sequence = $1 AND convert_from(body, 'UTF8')::json ->> 'entry_id' = $2
     """
-    row = await driver(session).fetchrow(sql, sequence_of(entry_id), entry_id)
+    row = await driver(session).fetchrow(sql, sequence_of(entry_id), str(entry_id))
     return None if row is None else Leaf(row["sequence"], row["body"], row["leaf_hash"], b"")
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -13,8 +14,9 @@ from services.audit.log.notes import NoteRefused, VerifierKey
 from services.audit.log.tiles import TILE_WIDTH
 from services.audit.log.tree import EMPTY_ROOT, KEPT_LEVELS, Frontier, fold, grow, subtrees
 from services.audit.models.redactions import lost_by
+from services.audit.models.retention import Span
 from services.audit.models.soundness import Stored, problem_of
-from services.audit.store import checkpoints, tree
+from services.audit.store import checkpoints, prunes, tree
 from services.audit.store.leaves import ENTRY_COLUMNS, entry_from
 
 NODE, ROOT, CHECKPOINT, LEAF_MISSING = "node", "root", "checkpoint", "leaf_missing"
@@ -94,10 +96,12 @@ async def _check_checkpoint(session: Session, key: VerifierKey, size: int) -> Fi
 async def _check_some(session: Session, start: int, stop: int) -> Finding | None:
     """The same for leaves of one tile."""
     rows = await driver(session).fetch(_STORED, start, stop)
+    is_whole = all(row["id"] is not None for row in rows)
+    spans = [] if is_whole else await prunes.announced(session, first=start, end=stop)
     for place, row in zip(range(start, stop), [*rows, None], strict=False):
         if row is None or row["sequence"] != place:
             return Finding(place, LEAF_MISSING)
-        problem = problem_of(_stored(row))
+        problem = problem_of(_stored(row, spans))
         if problem is not None:
             return Finding(place, problem)
     if stop - start < TILE_WIDTH:
@@ -110,7 +114,7 @@ async def _check_some(session: Session, start: int, stop: int) -> Finding | None
     return None if kept == made else Finding(start, NODE)
 
 
-def _stored(row: asyncpg.Record) -> Stored:
+def _stored(row: asyncpg.Record, spans: Sequence[Span]) -> Stored:
     salts: dict[str, str] = orjson.loads(row["salts"] or "{}")
     return Stored(
         sequence=row["sequence"],
@@ -121,4 +125,5 @@ def _stored(row: asyncpg.Record) -> Stored:
         seed=row["seed"],
         salts={path: base64.b64decode(salt) for path, salt in salts.items()},
         lost=lost_by(row["redactions"]),
+        is_announced=any(span.names(row["sequence"], row["body"]) for span in spans),
     )

@@ -6,9 +6,10 @@ from dataclasses import dataclass, field
 from services.audit.verifier.clock import Stamp, condensed
 from services.audit.verifier.columns import difference
 from services.audit.verifier.findings import Finding, Kind
-from services.audit.verifier.leaves import HEARTBEAT, REDACTED, Flaw, Leaf, is_special, read_leaf
+from services.audit.verifier.leaves import HEARTBEAT, PRUNED, REDACTED, Flaw, Leaf, is_special, read_leaf
 from services.audit.verifier.openings import Redaction, judge, redaction_of
 from services.audit.verifier.producers import Heartbeat, Number, Run, heartbeat_of, runs_of
+from services.audit.verifier.prunes import Announced, announced_by
 from services.audit.verifier.source import ABSENT, HASH, NODE_LEVELS, Job, Row, Source
 from services.audit.verifier.spans import Spans
 from services.audit.verifier.tree import Level, Peak, leaf_hash, levels_over, peaks_over
@@ -36,6 +37,8 @@ class Checked:
     runs: list[Run] = field(default_factory=list)
     heartbeats: list[Heartbeat] = field(default_factory=list)
     redactions: list[Redaction] = field(default_factory=list)
+    gone: dict[str, list[int]] = field(default_factory=dict)
+    announced: list[Announced] = field(default_factory=list)
     stamps: list[Stamp] = field(default_factory=list)
     receipts: list[tuple[int, bytes]] = field(default_factory=list)
 
@@ -134,6 +137,8 @@ def _leaf(row: Row, own: bytes | None, checked: Checked) -> Leaf | None:
         return None
     if row.lost is not None:
         checked.found(Kind.MISSING, index, f"entry {index}: {row.lost}")
+    if row.is_gone:
+        checked.gone.setdefault(leaf.type, []).append(index)
     if row.table is not None and (other := difference(leaf, row.table)):
         checked.found(Kind.LEAF, index, f"entry {index}: {other}")
     if row.openings:
@@ -152,6 +157,8 @@ def _hear(leaf: Leaf, checked: Checked) -> None:
             checked.heartbeats.append(heartbeat_of(leaf)._replace(doubtful=doubtful))
         elif is_special(leaf, REDACTED):
             checked.redactions.append(redaction_of(leaf))
+        elif is_special(leaf, PRUNED):
+            checked.announced.extend(announced_by(leaf))
     except Flaw as flaw:
         checked.found(Kind.LEAF, leaf.place, f"entry {leaf.place}: {flaw}")
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from services.audit.verifier.dump import open_dump
 from services.audit.verifier.export import open_export
 from services.audit.verifier.findings import UNREADABLE, Unreadable
 from services.audit.verifier.lines import first_bytes, read_text
-from services.audit.verifier.notes import MOST_NOTE_BYTES, NotANote, VerifierKey, parse_key
+from services.audit.verifier.notes import NotANote, VerifierKey, parse_key
 from services.audit.verifier.places import temporary_folder
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.producers import LONGEST_SILENCE_SECONDS
@@ -24,6 +25,9 @@ from services.audit.verifier.tiles import open_tiles
 from services.audit.verifier.verify import Verification
 
 MOST_KEY_BYTES = 4096
+MOST_KEPT_BYTES = 256 * 1024 * 1024
+"""Of a file with notes that were kept, one after the other: a year of minutes."""
+_BETWEEN = re.compile(r"(?<=\n)\n(?!\u2014 )(?=.)")
 CUSTOM_DUMP = b"PGDMP"
 EPILOG = (
     "Exit codes: 0 all holds, 2 wrong usage or unreadable input, 10 signature, 11 root, 12 leaf, 13 missing entry, "
@@ -42,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     try:
         key = _key(chosen.key)
-        older = [_older(Path(name)) for name in chosen.checkpoint]
+        older = [kept for name in chosen.checkpoint for kept in _older(Path(name))]
         with temporary_folder() as scratch, Pool(chosen.processes) as pool:
             source = open_source(Path(chosen.path), key, Path(scratch), pool)
             with Progress(source.total(), shown=None if not chosen.quiet else False) as progress:
@@ -130,8 +134,12 @@ def _key(given: str) -> VerifierKey:
         raise Unreadable(f"--key: {error.strerror}") from error
 
 
-def _older(path: Path) -> Kept:
-    return Kept(f"the checkpoint in {path}", read_text(path, most=MOST_NOTE_BYTES))
+def _older(path: Path) -> list[Kept]:
+    """The note in a file, or all of them: notes stand behind an empty line, and a note's own is before its signatures."""
+    notes = _BETWEEN.split(read_text(path, most=MOST_KEPT_BYTES))
+    if len(notes) == 1:
+        return [Kept(f"the checkpoint in {path}", notes[0])]
+    return [Kept(f"checkpoint {number} in {path}", note) for number, note in enumerate(notes, 1)]
 
 
 def _printable(text: str) -> str:

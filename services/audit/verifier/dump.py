@@ -114,12 +114,10 @@ class Dump:
     def _row(self, index: int, leaf: Fields | None, entry: Fields | None, opening: Fields | None) -> Row:
         if leaf is None:
             return Row(index, None)
-        lost = None
-        if entry is None and self.survey.counts[ENTRIES]:
-            lost = "its row in audit.entries is missing"
+        is_gone = entry is None and ENTRIES in self.survey.columns
         openings = None if entry is None or OPENINGS not in self.survey.columns else _openings(entry, opening)
         table = None if entry is None else {name: text_of(entry[name]) for name in COLUMNS if name in entry}
-        return Row(index, bytes_of(leaf["body"]), bytes_of(leaf["leaf_hash"]), openings, table, lost)
+        return Row(index, bytes_of(leaf["body"]), bytes_of(leaf["leaf_hash"]), openings, table, is_gone=is_gone)
 
 
 def open_dump(path: Path, key: VerifierKey, scratch: Path, pool: Pool) -> Dump:

@@ -9,6 +9,7 @@ from services.audit.verifier.canonical import NotCanonical, parse_canonical
 MOST_LEAF_BYTES = 16_384
 HEARTBEAT = "reeve.audit.heartbeat.v1"
 REDACTED = "reeve.audit.redacted.v1"
+PRUNED = "reeve.audit.pruned.v1"
 LOG_SOURCE = "/reeve/audit"
 MEMBERS = frozenset({
     "v", "index", "entry_id", "event_id", "type", "producer", "producer_seq", "source", "occurred_at", "received_at",

@@ -24,7 +24,7 @@ def as_json(verdict: Verdict, *, path: str, seconds: float) -> dict[str, object]
         "head": None if head is None else {"size": head.size, "root": base64.b64encode(head.root).decode()},
         "checked": {
             "first": verdict.first, "entries": verdict.entries, "beyond_head": verdict.unsigned, "nodes": verdict.nodes,
-            "older_checkpoints": verdict.checkpoints, "opened": verdict.opened, "erased": verdict.erased,
+            "older_checkpoints": verdict.checkpoints, "opened": verdict.opened, "erased": verdict.erased, "pruned": verdict.pruned,
             "heartbeats": verdict.heartbeats, "silence_seconds": verdict.longest_silence, "receipts": verdict.receipts,
         },
         "findings": [
@@ -57,7 +57,7 @@ def _lines(verdict: Verdict, path: str, seconds: float) -> Iterator[str]:
         yield f"  beyond the head    {verdict.unsigned:,} entries that nobody signed yet"
     yield f"  stored nodes       {verdict.nodes:,}"
     yield f"  older checkpoints  {verdict.checkpoints:,}"
-    yield f"  private members    {verdict.opened:,} opened, {verdict.erased:,} erased"
+    yield f"  private members    {verdict.opened:,} opened, {verdict.erased:,} erased; {verdict.pruned:,} entries pruned"
     yield f"  heartbeats         {verdict.heartbeats:,}; silence of up to {verdict.longest_silence:.0f} s is accepted"
     yield f"  receipts           {verdict.receipts:,}"
     for name, heap in sorted(verdict.findings.warnings.items()):

@@ -27,6 +27,8 @@ class Row(NamedTuple):
     """What the table of entries says beside the leaf, by column."""
     lost: str | None = None
     """What else should be kept of the entry and is not there."""
+    is_gone: bool = False
+    """Its row in the table of entries is not there: pruned, if the log says so."""
 
 
 class Job(NamedTuple):

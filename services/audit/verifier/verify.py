@@ -15,6 +15,7 @@ from services.audit.verifier.openings import Erasures
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.producers import LONGEST_SILENCE_SECONDS, Producers
 from services.audit.verifier.progress import Progress
+from services.audit.verifier.prunes import Prunes
 from services.audit.verifier.receipts import Receipts
 from services.audit.verifier.source import BLOCK, Job, Kept, Source
 
@@ -34,6 +35,7 @@ class Verdict:
     checkpoints: int = 0
     opened: int = 0
     erased: int = 0
+    pruned: int = 0
     heartbeats: int = 0
     longest_silence: float = LONGEST_SILENCE_SECONDS
     """Seconds without a heartbeat that the auditor accepts."""
@@ -52,6 +54,7 @@ class Verification:
         self._grove = Grove(source)
         self._clock = Clock()
         self._erasures = Erasures()
+        self._prunes = Prunes()
         self._receipts = Receipts(source.receipts())
         self._producers = Producers(whole=source.first == 0, longest_silence=longest_silence)
         self._next = source.first
@@ -126,6 +129,9 @@ class Verification:
             self._erasures.erased(path, index)
         for redaction in checked.redactions:
             self._erasures.redacted(redaction)
+        self._prunes.gone(checked.gone)
+        for announced in checked.announced:
+            self._prunes.announced(announced)
         for index, promised in checked.receipts:
             self._receipts.seen(index, promised)
         self._clock.take(checked.stamps, self._findings)
@@ -173,10 +179,12 @@ class Verification:
         self._producers.end(first_time=clock.first, last=clock.last, doubtful=self._doubtful, findings=self._findings)
         self._producers.gaps(lost=self._lost, findings=self._findings)
         self._findings.extend(self._erasures.findings())
+        self._findings.extend(self._prunes.findings())
         self._receipts.judge(until=clock.last[1] if clock.last else None, findings=self._findings)
         verdict = self.verdict
         verdict.unsigned = max(0, self._next - max(head.size, self._source.first)) if head else 0
         verdict.nodes += self._grove.nodes
+        verdict.pruned = self._prunes.count()
         verdict.erased, verdict.heartbeats = self._erasures.count(), self._producers.heartbeats
         verdict.receipts = len(self._receipts.all)
         verdict.last_time = clock.last[1] if clock.last else None

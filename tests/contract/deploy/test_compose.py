@@ -161,7 +161,8 @@ def test_each_service_has_its_own_database_role_broker_user_and_keys(
     broker_password = operator_values[f"REEVE_BROKER_PASSWORD_{name.upper()}"]
     assert given["REEVE_DATABASE_URL"] == f"postgresql://reeve_{name}:{database_password}@postgres:5432/reeve"
     assert given["REEVE_AMQP_URL"] == f"amqp://reeve_{name}:{broker_password}@rabbitmq:5672/reeve"
-    files = ["audit-exports:/var/lib/reeve/exports"] if name == "audit" else []
+    folders = ("audit-exports:/var/lib/reeve/exports", "audit-archive:/var/lib/reeve/audit-archive")
+    files = [*folders] if name == "audit" else []
     assert _services(compose)[name]["volumes"] == [f"{name}-keys:/var/lib/reeve/keys:ro", *files]
 
 

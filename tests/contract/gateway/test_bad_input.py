@@ -62,6 +62,10 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/exports"): {"source": "audit", "format": "jsonl"},
     ("POST", f"{ADMIN}/audit/saved-searches"): {"name": "mine", "filters": {}},
     ("POST", f"{ADMIN}/audit/redactions"): {"subject_type": "user", "subject_id": USER, "reason": "case 1"},
+    ("PUT", f"{ADMIN}/audit/retention"): {"default_days": 400, "types": {}},
+    ("POST", f"{ADMIN}/audit/retention/holds"): {"name": "Case 12", "reason": "a court asks", "filter": {}},
+    ("POST", f"{ADMIN}/audit/retention/holds/{USER}/lift"): {"reason": "closed"},
+    ("POST", f"{ADMIN}/audit/retention/run"): {"dry_run": True},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
     ("POST", f"{ADMIN}/audit/verify"): {"first": 0, "count": 256},
 }

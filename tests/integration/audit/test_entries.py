@@ -132,7 +132,7 @@ async def test_a_new_partition_is_as_append_only_as_the_others(archive: Archive,
         " FROM pg_inherits JOIN pg_trigger ON tgrelid = inhrelid WHERE inhparent = 'entries'::regclass GROUP BY 1"
     )
     assert len(rows) == 8
-    assert {tuple(row["triggers"]) for row in rows} == {("append_only", "no_truncate")}
+    assert {tuple(row["triggers"]) for row in rows} == {("append_only", "no_truncate", "pruned_by_rule")}
 
 
 async def test_a_month_whose_entries_are_in_the_default_partition_stays_there(

@@ -10,9 +10,11 @@ import pytest
 from libs.common.database.engine import driver
 from libs.common.errors import ReeveError
 from libs.common.events.envelope import Event
+from libs.common.events.retention import HoldFilter
 from libs.common.ids import new_id
-from services.audit.commands.redactions import MOST_LIVE, RedactionCommands, redact_erased_users
+from services.audit.commands.redactions import MOST_LIVE, redact_erased_users
 from services.audit.redactor import Redactor
+from services.audit.store import holds
 from tests.integration.audit.archive import (
     ADMIN,
     OTHER,
@@ -279,27 +281,28 @@ async def test_workers_beside_each_other_do_it_once(archive: Archive, redacting:
 
 
 async def test_a_hold_refuses_the_next_one_and_stops_the_one_that_runs(archive: Archive, redacting: Redacting) -> None:
-    holds: list[str] = []
-
-    async def blocked_by(session: object, subject: object) -> list[str]:
-        return holds
-
-    await archive.record(acted())
+    await archive.record(acted(), elsewhere())
+    async with archive.database.transaction() as session:
+        await holds.place(session, name="of another", reason="a court", filters=HoldFilter(actor_id=OTHER), by=OTHER)
     outcome = await redacting.start()
-    redactor = Redactor(archive.database, blocked_by=blocked_by)
+    redactor = Redactor(archive.database)
     await redactor.turn()
     await redacting.deliver()
-    holds.append("Acme ./. Ada")
+    async with archive.database.transaction() as session:
+        hold = await holds.place(
+            session, name="Acme ./. Ada", reason="a court", filters=HoldFilter(actor_id=ADMIN), by=OTHER
+        )
+    assert hold is not None
     with pytest.raises(ReeveError, match=r"Acme \./\. Ada") as refused:
-        await redacting.start(commands=RedactionCommands(blocked_by=blocked_by))
+        await redacting.start()
     assert (refused.value.status, refused.value.code) == (409, "legal_hold")
     await redactor.turn()
     job = await archive.body(f"/redactions/{outcome.data['redaction_id']}")
     assert (job["state"], job["held_by"]) == ("held", ["Acme ./. Ada"])
     assert not await redactor.turn(), "it rests for a minute"
     assert NAME in await texts(archive)
-    holds.clear()
     async with archive.database.transaction() as session:
+        await holds.lift(session, hold.id, reason="settled", by=OTHER)
         await driver(session).execute("UPDATE redactions SET next_at = now()")
     await redacting.carry_out(redactor)
     assert NAME not in await texts(archive)

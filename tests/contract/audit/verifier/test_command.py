@@ -61,7 +61,7 @@ def test_the_report_for_programs_has_its_shape(log: MadeLog, tmp_path: Path) -> 
     assert (said["holds"], said["exit_code"], said["head"]["size"], said["checked"]["entries"]) == (False, 16, 300, 300)
     assert said["checked"].keys() == {
         "first", "entries", "beyond_head", "nodes", "older_checkpoints", "opened", "erased", "heartbeats",
-        "silence_seconds", "receipts",
+        "silence_seconds", "receipts", "pruned",
     }  # fmt: skip
     assert said["findings"] == [{
         "code": 16, "kind": "commitment", "count": 1, "first_index": 123,

@@ -157,6 +157,25 @@ def erase_in_silence(log: MadeLog) -> None:
         log.entries[333].openings[path] = {"erased": True}
 
 
+def prune_in_silence(log: MadeLog) -> None:
+    log.prune(333, 334)
+
+
+def prune_more_than_was_said(log: MadeLog) -> None:
+    log.announce(1201, {"first": 100, "last": 299}, {"type": "com.shop.order.paid", "first": 300, "last": 400})
+    log.prune(*range(100, 300), 302, 305, 307)
+
+
+def prune_in_the_name_of_a_platform(log: MadeLog) -> None:
+    log.announce(1201, {"first": 100, "last": 299}, source="/platform/shop")
+    log.prune(*range(100, 300))
+
+
+def prune_all(log: MadeLog) -> None:
+    log.announce(1201, {"first": 100, "last": 299})
+    log.prune(*range(SIZE))
+
+
 def drop_the_redaction(log: MadeLog) -> None:
     """With the key at hand: the leaf that tells of the erasure becomes an entry like any other."""
     redaction = log.entries[150]
@@ -274,6 +293,10 @@ MATRIX = [
     Case("announce a redaction as somebody else", announce_as_somebody_else, {"all": {COMMITMENT: 107}}),
     Case("put back what was redacted", put_back, {"all": {COMMITMENT: 107}}),
     Case("write over what was redacted", write_over_the_redacted, {"dump": {COMMITMENT: 107}}),
+    Case("prune in silence", prune_in_silence, {"dump": {MISSING: 333}}),
+    Case("prune more than was said", prune_more_than_was_said, {"dump": {MISSING: 307}}),
+    Case("prune in the name of a platform", prune_in_the_name_of_a_platform, {"dump": {MISSING: 100}}),
+    Case("prune all", prune_all, {"dump": {MISSING: 0}}),
     Case("corrupt a node", node, {"tiles": {LEAF: 512}, "dump": {LEAF: 512}}),
     Case("lose a node", lost_node, {"tiles": {MISSING: 1024}, "dump": {MISSING: 1024}}),
     Case("stop the heartbeat", stop_the_heartbeat, {"all": {PRODUCER: 500}}),
@@ -304,6 +327,18 @@ def test_it_is_named(whole: MadeLog, case: Case, form: str, tmp_path: Path) -> N
     expected = case.found.get(form, case.found.get("all", {}))
     assert first_of_each(verdict) == expected, verdict.findings
     assert verdict.findings.exit_code() == (next(iter(expected)) if len(expected) == 1 else 1)
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_a_log_that_was_pruned_as_it_says_holds(form: str, tmp_path: Path) -> None:
+    """By place, and by type: of entries 300 to 400 those of the shop."""
+    log = made_log(SIZE)
+    log.announce(1201, {"first": 100, "last": 299}, {"type": "com.shop.order.paid", "first": 300, "last": 400})
+    shops = [place for place in range(300, 401) if log.entries[place].leaf["type"] == "com.shop.order.paid"]
+    log.prune(*range(100, 300), *shops)
+    verdict = verdict_on(WRITERS[form](log, tmp_path), log.signer.vkey)
+    assert first_of_each(verdict) == {}
+    assert verdict.pruned == (len(log.pruned) if form == "dump" else 0)
 
 
 @pytest.mark.parametrize("form", WRITERS)

@@ -1,0 +1,30 @@
+"""What every anchor is, and how one refuses."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+MOST_REASON = 300
+
+
+class AnchorFailed(Exception):
+    """The head was not kept; it is tried again. The message says why, in one line and without secrets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Anchored:
+    """What came of it: where something is to be remembered, its bytes (of a time-stamper its answer)."""
+
+    evidence: bytes | None = None
+
+
+class Anchor(Protocol):
+    """Keeps heads outside. The same head may come again after a crash."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in metrics and in the table of anchors."""
+        ...
+
+    async def keep(self, *, size: int, note: str) -> Anchored:
+        """Keep one signed note. Raises `AnchorFailed`."""
+        ...

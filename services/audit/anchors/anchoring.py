@@ -1,0 +1,101 @@
+"""Anchoring: each anchor is given the newest signed head every so often, by itself, and waits longer after a failure.
+
+Nothing here is waited for by the signer. What was anchored is a row, so a restart goes on from it; after a crash the same head
+may be given again.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+
+import asyncpg
+from prometheus_client import Counter, Gauge
+
+from libs.common import logs
+from libs.common.crashpoint import crashpoint
+from libs.common.database.engine import Database
+from libs.common.errors import Unavailable
+from services.audit.anchors.anchor import MOST_REASON, Anchor, AnchorFailed
+from services.audit.store import anchors as store
+from services.audit.store import checkpoints
+
+MOST_RETRY_SECONDS = 300.0
+RETRY_SECONDS = 1.0
+
+SIZE = Gauge("reeve_audit_anchored_size", "Size of the last head that an anchor keeps.", ["anchor"])
+BACKLOG = Gauge(
+    "reeve_audit_anchor_backlog", "Entries under the newest signed head that no anchored head covers.", ["anchor"]
+)
+FAILURES = Counter("reeve_audit_anchor_failures_total", "Heads that an anchor did not keep at once.", ["anchor"])
+
+log = logs.get("anchors")
+
+
+class Anchoring:
+    """Gives heads to anchors, at most one each `seconds`."""
+
+    def __init__(self, database: Database, anchors: Sequence[Anchor], *, seconds: float) -> None:
+        self._database = database
+        self._anchors = anchors
+        self._seconds = seconds
+
+    async def run(self) -> None:
+        """Until cancelled; one anchor that hangs or fails keeps no other waiting."""
+        async with asyncio.TaskGroup() as group:
+            for anchor in self._anchors:
+                group.create_task(self._serve(anchor))
+            if not self._anchors:
+                await asyncio.Event().wait()
+
+    async def turn(self, anchor: Anchor) -> bool:
+        """Give the newest head, unless this anchor keeps it; whether all is well."""
+        async with self._locked(anchor) as is_ours:
+            return await self._give(anchor) if is_ours else True
+
+    @contextlib.asynccontextmanager
+    async def _locked(self, anchor: Anchor) -> AsyncIterator[bool]:
+        """Of several processes one serves an anchor at a time."""
+        connection = await self._database.dedicated()
+        try:
+            yield bool(await connection.fetchval(store.LOCK, anchor.name))
+        finally:
+            connection.terminate()
+
+    async def _give(self, anchor: Anchor) -> bool:
+        async with self._database.reading() as session:
+            newest = await checkpoints.newest(session)
+            reached = await store.reached(session, anchor.name)
+        if newest is None:
+            return True
+        BACKLOG.labels(anchor.name).set(newest.size - (reached or 0))
+        if reached is not None and newest.size <= reached:
+            return True
+        try:
+            kept = await anchor.keep(size=newest.size, note=newest.note)
+        except AnchorFailed as failure:
+            FAILURES.labels(anchor.name).inc()
+            log.warning("head not anchored", anchor=anchor.name, size=newest.size, reason=str(failure)[:MOST_REASON])
+            async with self._database.transaction() as session:
+                await store.fail(session, anchor.name, str(failure)[:MOST_REASON])
+            return False
+        crashpoint("anchor.after_keep")
+        async with self._database.transaction() as session:
+            await store.keep(session, anchor.name, size=newest.size, evidence=kept.evidence)
+        SIZE.labels(anchor.name).set(newest.size)
+        BACKLOG.labels(anchor.name).set(0)
+        return True
+
+    async def _serve(self, anchor: Anchor) -> None:
+        attempt = 0
+        while True:
+            try:
+                attempt = 0 if await self.turn(anchor) else attempt + 1
+            except (Unavailable, asyncpg.PostgresError, TimeoutError, OSError) as error:
+                log.warning("anchor put off", anchor=anchor.name, error=type(error).__name__)
+                attempt += 1
+            await asyncio.sleep(pause_seconds(attempt, usual=self._seconds))
+
+
+def pause_seconds(failures: int, *, usual: float) -> float:
+    """Seconds until the next turn: as usual, and after failures 1, 2, 4 and so on, at most 300."""
+    return float(min(MOST_RETRY_SECONDS, RETRY_SECONDS * 2 ** min(failures - 1, 10))) if failures else usual

@@ -1,0 +1,75 @@
+"""An RFC 3161 time-stamper over HTTP (3.4): it says when a note was there, in a token that needs nobody's trust in us.
+
+The answer is verified before it counts: granted, to our nonce, over the SHA-256 of the note's bytes, by a certificate for time stamping that
+leads to one of the configured roots.
+"""
+
+from pathlib import Path
+
+import aiohttp
+from cryptography.x509 import Certificate, load_pem_x509_certificates
+
+from libs.common.errors import ConfigError
+from services.audit.anchors.anchor import Anchored, AnchorFailed
+
+SECONDS = 15.0
+MOST_ANSWER_BYTES = 64 * 1024
+QUERY = "application/timestamp-query"
+
+
+class TimestampAnchor:
+    """Has each head stamped."""
+
+    name = "timestamper"
+
+    def __init__(self, url: str, roots: list[Certificate], *, seconds: float = SECONDS) -> None:
+        self._url = url
+        self._roots = roots
+        self._seconds = seconds
+
+    async def keep(self, *, size: int, note: str) -> Anchored:
+        """The verified answer, in DER: what `openssl ts -verify -in` reads."""
+        # Imported where it is used: a service that has nothing stamped pays nothing.
+        from rfc3161_client import HashAlgorithm, TimestampRequestBuilder  # noqa: PLC0415
+
+        request = TimestampRequestBuilder().data(note.encode()).hash_algorithm(HashAlgorithm.SHA256).build()
+        answer = await self._ask(request.as_bytes())
+        self._verify(request.nonce, answer, note.encode())
+        return Anchored(answer)
+
+    async def _ask(self, query: bytes) -> bytes:
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._seconds)) as session,
+                session.post(self._url, data=query, headers={"content-type": QUERY}, allow_redirects=False) as answer,
+            ):
+                if answer.status != 200:
+                    raise AnchorFailed(f"the time-stamper answered {answer.status}")
+                content = await answer.content.read(MOST_ANSWER_BYTES + 1)
+                while len(content) <= MOST_ANSWER_BYTES and (more := await answer.content.read(MOST_ANSWER_BYTES)):
+                    content += more
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise AnchorFailed(f"the time-stamper cannot be reached: {type(error).__name__}") from error
+        if len(content) > MOST_ANSWER_BYTES:
+            raise AnchorFailed(f"the time-stamper's answer has more than {MOST_ANSWER_BYTES} bytes")
+        return content
+
+    def _verify(self, nonce: int | None, answer: bytes, message: bytes) -> None:
+        from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response  # noqa: PLC0415
+
+        verifier = VerifierBuilder(roots=list(self._roots), nonce=nonce).build()
+        try:
+            verifier.verify_message(decode_timestamp_response(answer), message)
+        except VerificationError as error:
+            raise AnchorFailed(f"the time-stamper's answer does not hold: {error}") from error
+        except Exception as error:
+            # Certificates of somebody else can be wrong in ways of their own, and none of them may end this service.
+            raise AnchorFailed(f"the time-stamper's answer cannot be read: {type(error).__name__}") from error
+
+
+def roots_of(path: Path) -> list[Certificate]:
+    """The certificates of a PEM file. Raises `ConfigError`."""
+    try:
+        return load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"REEVE_AUDIT_ANCHOR_TSA_ROOTS: {path} has no certificates in PEM") from error

@@ -1,0 +1,1 @@
+"""How long audit entries are kept, and what is held whatever its age."""
