@@ -1,6 +1,7 @@
 """A browser in a session by cookie: signed in, proven anew, changed, ended, and never by another's cookie."""
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
@@ -63,6 +64,7 @@ async def test_a_planted_session_ends_when_somebody_signs_in_over_it(door: Door,
     mallory = BrowserAtDoor(door)
     await mallory.sign_in("mallory@example.com")
     planted = browser.cookie = mallory.cookie
+    assert (await browser.ask("GET", "/auth/me")).json()["email"] == "mallory@example.com"
     await browser.sign_in()
     assert browser.cookie not in (None, planted)
     assert (await browser.ask("GET", "/auth/me")).json()["email"] == SUPER_ADMIN
@@ -126,6 +128,20 @@ async def test_in_another_role_the_cookie_is_dead(door: Door, browser: BrowserAt
     assert error_of(await browser.ask("GET", "/auth/me")) == (401, "invalid_session")
     await browser.sign_in("vera@example.com")
     assert (await browser.ask("GET", "/auth/me")).json()["role"] == "moderator"
+
+
+async def test_what_is_granted_for_a_time_leaves_the_cookie_as_it_is(door: Door, browser: BrowserAtDoor) -> None:
+    await door.make_user(role="viewer", email="vera@example.com")
+    await browser.sign_in("vera@example.com")
+    asked = await browser.from_page(
+        "POST", "/access/requests", json={"permission": "settings:write", "reason": "the big move"}
+    )
+    assert asked.status_code == 201, asked.text
+    until = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    path = f"/access/requests/{asked.json()['id']}/approve"
+    approved = await door.call("POST", path, token=await door.token_of("super_admin"), json={"until": until})
+    assert approved.status_code == 200, approved.text
+    assert (await browser.from_page("PUT", "/samples/theme", json={"value": 1})).status_code == 200
 
 
 async def test_what_needs_a_fresh_proof_asks_for_a_step_up(door: Door, browser: BrowserAtDoor) -> None:
