@@ -6,6 +6,7 @@ Metadata), and a header of our own, which no form can send and no script of anot
 that nobody here answers. All that is there must fit; one of the first two must be there wherever something changes.
 """
 
+import re
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +20,7 @@ MARK = "x-reeve-session"
 """The header of our own: at sign-in it asks for a cookie, later it says that the page knows of it."""
 MARKED = "cookie"
 _SAFE = frozenset(("GET", "HEAD", "OPTIONS"))
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]*:[0-9a-f:.]*")
 _LOCAL = frozenset(("localhost", "127.0.0.1", "::1"))
 
 Kind = Literal["read", "write", "websocket"]
@@ -108,7 +110,11 @@ def page_origin(url: str) -> str | None:
     the cookie: browsers keep a `Secure` one for https alone, and for plain http on the machine itself."""
     parts = urlsplit(url)
     host = (parts.hostname or "").lower()
-    if not host or parts.scheme not in ("https", "http") or (parts.scheme == "http" and host not in _LOCAL):
+    if (
+        not _HOST.fullmatch(host)
+        or parts.scheme not in ("https", "http")
+        or (parts.scheme == "http" and host not in _LOCAL)
+    ):
         return None
     port = "" if parts.port in (None, {"https": 443, "http": 80}[parts.scheme]) else f":{parts.port}"
     return f"{parts.scheme}://{f'[{host}]' if ':' in host else host}{port}"

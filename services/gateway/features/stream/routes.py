@@ -45,10 +45,10 @@ async def open_stream(
         finally:
             hub.leave(client)
 
-    async def still_allowed() -> bool:
-        return await _still_allowed(request, wanted)
+    async def is_allowed() -> bool:
+        return await still_allowed(request, wanted)
 
-    return event_stream(request, subscribed, still_allowed=still_allowed)
+    return event_stream(request, subscribed, still_allowed=is_allowed)
 
 
 def chosen(actor: Actor, asked: str | None) -> frozenset[Topic]:
@@ -75,7 +75,7 @@ def _refuse_unheard(actor: Actor, topics: Iterable[Topic]) -> None:
             )
 
 
-async def _still_allowed(request: Request, topics: frozenset[Topic]) -> bool:
+async def still_allowed(request: Request, topics: frozenset[Topic]) -> bool:
     """Asked with every heartbeat: the session still lives and still may hear all of it."""
     try:
         actor = await still_calls(request.app.state.access, request.scope)

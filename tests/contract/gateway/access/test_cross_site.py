@@ -136,6 +136,30 @@ async def test_no_page_of_another_origin_reads_either(
             assert refused(answer), (route, answer.status_code, answer.text)
 
 
+async def test_no_get_does_what_another_method_is_for(house: House, cookie: dict[str, str]) -> None:
+    turns = asyncio.Semaphore(AT_ONCE)
+    before = await counts(house)
+    async with httpx.AsyncClient(base_url=house.url, timeout=30) as http:
+        safe = {path for _, path in await operations(http, safe=True)}
+        unsafe = [(method, path) for method, path in await operations(http, safe=False) if path not in safe]
+        assert len(unsafe) > 10
+        asked = [
+            ask(
+                http,
+                turns,
+                "get",
+                path,
+                {**cookie, **MARK, "origin": house.url, "x-http-method-override": method.upper()},
+            )
+            for method, path in unsafe
+        ]
+        for route, answer in zip(unsafe, await asyncio.gather(*asked), strict=True):
+            # What there is at such a path for GET is a thing of that name, which there is not.
+            assert answer.status_code in (404, 405, 422), (route, answer.text)
+        assert (await http.get(f"{ADMIN}/auth/me", headers=cookie)).status_code == 200
+    assert await counts(house) == before
+
+
 KINDS = {
     "form": ("application/x-www-form-urlencoded", b"key=planted&value_type=integer&value=1"),
     "plain text": ("text/plain", b'{"key": "planted", "value_type": "integer", "value": 1}'),

@@ -5,12 +5,14 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 import pytest
-from starlette.requests import HTTPConnection
+from starlette.requests import HTTPConnection, Request
 
 from libs.common.errors import Unauthenticated
 from services.gateway.access.browser_cookies import SESSION_COOKIE
 from services.gateway.access.cross_site import CsrfFailed
 from services.gateway.access.guard import any_admin
+from services.gateway.features.stream.routes import still_allowed
+from services.gateway.stream.topics import Topic
 from tests.integration.gateway.access.browser import PAGE, BrowserAtDoor
 from tests.integration.gateway.access.door import PASSWORD, SUPER_ADMIN, Door, new_door_access
 
@@ -102,6 +104,16 @@ async def test_a_step_up_replaces_the_cookie_and_the_old_one_is_dead(door: Door,
     with pytest.raises(Unauthenticated):
         await elsewhere.authenticate_cookie(old)
     elsewhere.close()
+
+
+async def test_an_open_stream_is_asked_again_by_the_cookie_that_opened_it(door: Door, browser: BrowserAtDoor) -> None:
+    await browser.sign_in()
+    cookie = (b"cookie", f"{SESSION_COOKIE}={browser.cookie}".encode())
+    request = Request({"type": "http", "method": "GET", "app": door.app, "headers": [cookie], "state": {}})
+    topics = frozenset({Topic.AUDIT})
+    assert await still_allowed(request, topics)
+    await browser.from_page("POST", "/auth/step-up", json={"password": PASSWORD})
+    assert not await still_allowed(request, topics)
 
 
 async def test_another_instance_forgets_the_old_cookie_by_the_event(door: Door, browser: BrowserAtDoor) -> None:
