@@ -1,6 +1,7 @@
 """Who acts: the caller as the gateway established it and as services receive it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
@@ -54,6 +55,8 @@ class Actor:
     """Larger after each change of what the actor may do."""
     issuer: str | None = None
     """Who vouches for them, when that is not Reeve itself."""
+    proved_at: datetime | None = None
+    """When the owner of the session last proved who they are, where it is one of Reeve's own."""
 
     def may(self, permission: str) -> bool:
         """Whether `<resource>:<verb>` is held, directly or through `*` or `<resource>:*`."""

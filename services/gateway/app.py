@@ -176,6 +176,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
             lifetimes=Lifetimes(idle_seconds=config.session_timeout, absolute_seconds=config.session_absolute_timeout),
             observes=config.enforcement == "observe",
             trusted_proxies=config.trusted_proxies,
+            browser_origins=config.browser_origins,
         ),
         outsiders=Outsiders(database, issuers) if config.trusted_issuers else None,
         password_policy=PasswordPolicy(_breach_lists(config, breach_egress)),

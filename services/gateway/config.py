@@ -28,12 +28,14 @@ from libs.common.config import (
     ObservabilitySettings,
 )
 from services.gateway.access.breaches import FileList
+from services.gateway.access.cross_site import page_origin
 from services.gateway.access.issuers.destinations import ForbiddenDestination, check_url
 from services.gateway.access.issuers.models import MOST_ISSUERS, IssuerUrl, Origins, RoleMap, TrustedIssuer
 from services.gateway.features.clients.models import Registration
 from services.gateway.features.users.models import Email, NewPassword
 
 Network = IPv4Network | IPv6Network
+MOST_BROWSER_ORIGINS = 8
 
 
 def _rate(value: str) -> str:
@@ -73,6 +75,13 @@ def _separated(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
+def _page_origin(value: str) -> str:
+    if page_origin(value) != value:
+        raise ValueError("must be an origin as browsers write it: https://host[:port], or http on localhost")
+    return value
+
+
+PageOrigin = Annotated[str, AfterValidator(_page_origin)]
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
@@ -94,6 +103,9 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     notifications_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8083")
     audit_log_public: bool = False
     trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    browser_origins: Annotated[
+        tuple[PageOrigin, ...], NoDecode, BeforeValidator(_separated), Field(max_length=MOST_BROWSER_ORIGINS)
+    ] = ()
 
     egress_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
     trusted_issuers: Annotated[tuple[TrustedIssuer, ...], Field(max_length=MOST_ISSUERS)] = ()

@@ -103,6 +103,34 @@ async def test_a_session_that_somebody_ended(
     await stream_ends_within_a_second(elsewhere, other.headers, lambda: ends(other))
 
 
+async def by_cookie(http: httpx.AsyncClient, email: str, password: str) -> dict[str, str]:
+    """What a page of the platform sends once its user is signed in by cookie."""
+    page = {"x-reeve-session": "cookie", "sec-fetch-site": "same-origin"}
+    answer = await http.post(f"{ADMIN}/auth/login", json={"email": email, "password": password}, headers=page)
+    http.cookies.clear()
+    return {**page, "cookie": answer.raise_for_status().headers["set-cookie"].partition(";")[0]}
+
+
+async def test_a_session_by_cookie(http: httpx.AsyncClient, elsewhere: httpx.AsyncClient, admin: Administrator) -> None:
+    email, password = f"c-{new_id()[-8:]}@example.com", f"Quite-{new_id()}-long"
+    body = {"email": email, "name": "C", "role": "viewer", "password": password}
+    user_id = (await admin.call("POST", "/users", json=body)).json()["id"]
+
+    async def signed_in() -> dict[str, str]:
+        return await by_cookie(http, email, password)
+
+    one = await signed_in()
+    await gone_within_a_second(elsewhere, one, lambda: http.post(f"{ADMIN}/auth/logout", headers=one))
+    two = await signed_in()
+    proof = {"password": password}
+    await gone_within_a_second(elsewhere, two, lambda: http.post(f"{ADMIN}/auth/step-up", headers=two, json=proof))
+    three = await signed_in()
+    await stream_ends_within_a_second(elsewhere, three, lambda: http.post(f"{ADMIN}/auth/logout", headers=three))
+    four = await signed_in()
+    path = f"/users/{user_id}/role"
+    await gone_within_a_second(elsewhere, four, lambda: admin.call("PUT", path, json={"role": "moderator"}))
+
+
 async def test_an_account_that_was_switched_off(
     platform: Platform, http: httpx.AsyncClient, elsewhere: httpx.AsyncClient, admin: Administrator
 ) -> None:

@@ -70,17 +70,23 @@ class Application(FastAPI):
             for method in context.methods or ():
                 operation = schema["paths"].get(context.path_format, {}).get(method.lower())
                 if operation is not None:
-                    _complete(operation, dependant)
+                    schemes = _complete(operation, dependant)
+                    schema["components"].setdefault("securitySchemes", {}).update(schemes)
         return schema
 
 
-def _complete(operation: dict[str, Any], dependant: Dependant) -> None:
+def _complete(operation: dict[str, Any], dependant: Dependant) -> dict[str, Any]:
+    """Completes an operation; the further security schemes that it names."""
     parameters = [one for parser in queries_of(dependant) for one in parser.parameters()]
     if parameters:
         operation.setdefault("parameters", []).extend(parameters)
     needed = next((door.permission for door in doors_of(dependant) if door.permission), None)
     if needed:
         operation["x-required-permission"] = needed
+    schemes = {name: dict(one) for door in doors_of(dependant) for name, one in door.schemes.items()}
+    if schemes:
+        operation["security"] = [*operation.get("security", ()), *({name: []} for name in schemes)]
+    return schemes
 
 
 def allowed_methods(scope: Scope) -> list[str]:

@@ -8,8 +8,8 @@ import json
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, NoReturn
+from collections.abc import Callable, Coroutine, Iterator, Mapping
+from typing import Any, ClassVar, NoReturn
 from urllib.parse import parse_qsl
 
 from fastapi import params, routing
@@ -69,6 +69,8 @@ class Door(ABC):
 
     permission: str | None = None
     """What the caller must hold, for the description of the API."""
+    schemes: ClassVar[Mapping[str, Mapping[str, str]]] = {}
+    """Security schemes by name, each of which opens the door by itself, beside the one that FastAPI describes."""
 
     @abstractmethod
     async def __call__(self, request: Request) -> object:

@@ -1,6 +1,6 @@
 """The guard: every route declares one, and none runs before its guard let the request in.
 
-A guard authenticates the Bearer token, counts the request against its caller's limit and checks the
+A guard authenticates the Bearer token, or a browser's cookie with which it refuses what no page of our own made, counts the request against its caller's limit and checks the
 permission, in this order. Where denials are only observed (`Rules.observes`) an administrator without
 the permission is let through, noted on `Caller.observed` and in `observed`; never where secrets are concerned. It leaves on `request.state` what the recorder needs, also of requests
 that it refuses: `action`, `target`, `permission`, `origin`, `caller` (once known) and
@@ -31,13 +31,21 @@ from libs.common.identity import Actor, ActorType, Caller, Origin
 from libs.common.ids import new_id
 from libs.common.web.body import Door, StrictRoute
 from services.gateway.access.addresses import rate_key
+from services.gateway.access.credentials import (
+    BY_COOKIE,
+    COOKIE_SCHEME,
+    asks_for_cookie,
+    check_page,
+    proved_at,
+    who_calls,
+)
+from services.gateway.access.cross_site import CsrfFailed, kind_of
 from services.gateway.access.grants import ANY_ADMIN, permission_required
 from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.limits import Limit
 from services.gateway.access.origins import read_headers
 from services.gateway.access.permissions import GUARDS_SECRETS, PERMISSIONS
 from services.gateway.access.sessions import ANONYMOUS, AccessControl
-from services.gateway.access.tokens import invalid_token
 
 FRESH_SECONDS = 300
 """How long ago a proof of who calls may be for what is dangerous."""
@@ -105,6 +113,7 @@ class Protected(Guard, SecurityBase):
 
     model = HTTPBearer(bearerFormat="JWT")
     scheme_name = "bearer"
+    schemes = COOKIE_SCHEME
 
     def __init__(
         self,
@@ -157,6 +166,8 @@ class Protected(Guard, SecurityBase):
         caller = _caller(actor, origin, state)
         state["origin"] = origin
         state["caller"] = caller
+        if state.get(BY_COOKIE):
+            await _check_page(access, scope, address)
         if self._is_proof:
             state["response_headers"] = (await access.limits.login.take(f"proof:{actor.id}")).headers
         elif self._is_limited:
@@ -167,13 +178,12 @@ class Protected(Guard, SecurityBase):
                 raise permission_required(self.permission or self.clients_need or ANY_ADMIN, actor)
             caller = self._observe(caller, state)
         if self._fresh_seconds is not None:
-            _check_fresh(access, _bearer(token), self._fresh_seconds)
+            _check_fresh(proved_at(access, scope, actor), self._fresh_seconds)
         return caller
 
     async def _authenticate(self, access: AccessControl, scope: Scope, token: bytes | None) -> Actor:
-        """Who calls, by the `Authorization` header. Raises `Unauthenticated`."""
-        del scope
-        return await access.authenticate(_bearer(token))
+        """Who calls, by the `Authorization` header or the session's cookie. Raises `Unauthenticated`."""
+        return await who_calls(access, scope, token)
 
     def _lets_in(self, actor: Actor, scope: Scope) -> bool:
         if self.permission is None:
@@ -215,6 +225,9 @@ class Public(Guard):
         except Exception as error:
             raise _check_failed(error) from error
         _check_address(rules, address, admin=self._is_for_admins)
+        if asks_for_cookie(scope) and kind_of(scope) == "write":
+            # Nobody shall be signed in as somebody else by a page of another origin.
+            check_page(access, scope)
         return _caller(ANONYMOUS, origin, state)
 
 
@@ -266,8 +279,8 @@ def demand_fresh(request: Request, *, seconds: int = FRESH_SECONDS) -> None:
     For routes where only what the body says is dangerous; otherwise it is an option of the guard.
     """
     access: AccessControl = request.app.state.access
-    _, _, token = read_headers(request.scope, trusted=())
-    _check_fresh(access, _bearer(token), seconds)
+    caller: Caller = request.state.caller
+    _check_fresh(proved_at(access, request.scope, caller.actor), seconds)
 
 
 class GuardedRoute(StrictRoute):
@@ -325,9 +338,17 @@ def _applications(app: Starlette) -> Iterator[Starlette]:
             yield from _applications(mount._base_app)
 
 
-def _check_fresh(access: AccessControl, token: str, seconds: int) -> None:
-    proved_at = access.proved_at(token)
-    if proved_at is None or proved_at + seconds < time.time():
+async def _check_page(access: AccessControl, scope: Scope, address: str | None) -> None:
+    try:
+        check_page(access, scope)
+    except CsrfFailed:
+        # Not of the caller's limit: it is not they who ask.
+        await access.limits.caller.take(f"refused:{rate_key(address)}")
+        raise
+
+
+def _check_fresh(proof: int | None, seconds: int) -> None:
+    if proof is None or proof + seconds < time.time():
         # RFC 9470, 3: the client asks for a newer proof and repeats the request.
         raise Unauthenticated(
             f"this needs a proof of who you are that is at most {seconds} seconds old: see POST /auth/step-up",
@@ -354,13 +375,3 @@ def _check_address(rules: IpRules, address: str | None, *, admin: bool) -> None:
 def _check_failed(error: Exception) -> PermissionCheckFailed:
     log.error("permission check failed", error=type(error).__name__)
     return PermissionCheckFailed("the permission could not be checked")
-
-
-def _bearer(header: bytes | None) -> str:
-    """The token of an `Authorization` header (RFC 6750, 2.1)."""
-    if header is None:
-        raise Unauthenticated("sign in first: this route needs a bearer token")
-    scheme, _, token = header.partition(b" ")
-    if scheme.lower() != b"bearer":
-        raise invalid_token("the Authorization header must be: Bearer, a space, and the access token")
-    return token.strip(b" ").decode("latin-1")

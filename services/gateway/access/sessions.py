@@ -7,6 +7,7 @@ that says so.
 
 import time
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
@@ -22,7 +23,9 @@ from libs.common.identity import Actor, ActorType, Level
 from libs.common.web.paging import CursorKey
 from services.gateway.access import store
 from services.gateway.access.addresses import Network
+from services.gateway.access.browser_cookies import SessionCookies
 from services.gateway.access.cache import ShortCache
+from services.gateway.access.cross_site import page_origins
 from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.lifetimes import CACHE_SECONDS, Lifetimes
 from services.gateway.access.limits import Limits, new_limits
@@ -47,6 +50,8 @@ OF_A_USER = frozenset(
 )
 """The types that change who one user is or what they may do."""
 
+_LONG_AGO = datetime.min.replace(tzinfo=UTC)
+
 _LOOKUPS = Counter(
     "reeve_permission_cache", "Lookups of who a token stands for, by where the answer came from.", ("result",)
 )
@@ -68,6 +73,8 @@ class Rules:
     observes: bool = False
     """Whether an administrator without a permission is let through and recorded, instead of refused."""
     trusted_proxies: tuple[Network, ...] = ()
+    browser_origins: tuple[str, ...] = ()
+    """Origins, beside that of the platform's own URL, whose pages may use a session's cookie."""
 
 
 class KeyFinder(Protocol):
@@ -98,6 +105,8 @@ class AccessControl:
         self.outsiders = outsiders
         self.password_policy = password_policy or PasswordPolicy()
         self.cursors = CursorKey(rules.cursor_secret)
+        self.cookies = SessionCookies(rules.cursor_secret)
+        self.page_origins = page_origins((tokens.issuer, *rules.browser_origins))
         self._admins: ShortCache[Actor] = ShortCache(ttl_seconds=rules.lifetimes.cache_seconds, lapses_in=_lapses_in)
         self.keys: KeyFinder | None = None
         self._clients: ShortCache[ClientRights] = ShortCache(ttl_seconds=CACHE_SECONDS)
@@ -116,6 +125,19 @@ class AccessControl:
                 raise
             return outsider
         return await self._actor_of(claims)
+
+    async def authenticate_cookie(self, value: str) -> Actor:
+        """Who a session's cookie stands for. Raises as `authenticate` does."""
+        ticket = self.cookies.read(value)
+        if ticket is None:
+            raise invalid_session()
+        try:
+            actor = await self._admin(ticket.session_id, 0, ticket.proved_at)
+        except Unauthenticated:
+            raise invalid_session() from None
+        if not ticket.is_of(actor):
+            raise invalid_session()
+        return actor
 
     async def inspect(self, token: str) -> tuple[Claims, Actor] | None:
         """What a token of ours says and who it stands for now; None when it does not hold."""
@@ -179,7 +201,7 @@ class AccessControl:
         """Forget what an event of any gateway makes untrue. Ignores every other event."""
         found = event.data if isinstance(event.data, dict) else {}
         match event.type:
-            case users.SessionEnded.TYPE:
+            case users.SessionEnded.TYPE | users.SessionProved.TYPE:
                 self.evict(session_id=str(found.get("session_id")))
             case wire_type if wire_type in OF_A_USER:
                 self.evict(user_id=str(found.get("user_id")))
@@ -212,15 +234,20 @@ class AccessControl:
             return await self._admin(claims.sid, claims.permission_epoch)
         return await self._client(claims)
 
-    async def _admin(self, session_id: str, epoch: int) -> Actor:
+    async def _admin(self, session_id: str, epoch: int, proved_at: datetime = _LONG_AGO) -> Actor:
         look_up = partial(self._look_up_admin, session_id)
         actor = self._admins.find(session_id, renew=look_up)
-        # A token that was made after a change of rights shows that what is known here is from before it.
-        if actor is not None and actor.permission_epoch >= epoch:
+        # A token that was made after a change of rights shows that what is known here is from before it; so does a
+        # cookie that was made at a later proof.
+        if actor is not None and actor.permission_epoch >= epoch and (actor.proved_at or _LONG_AGO) >= proved_at:
             _HIT.inc()
             return actor
         _MISS.inc()
-        return await self._admins.load(session_id, look_up)
+        actor = await self._admins.load(session_id, look_up)
+        if (actor.proved_at or _LONG_AGO) < proved_at:
+            # Somebody else's lookup, which had begun before that proof.
+            actor = await self._admins.load(session_id, look_up)
+        return actor
 
     async def _look_up_admin(self, session_id: str) -> Actor:
         asked_at = time.time()  # Before the answer: a lapse may be noticed early, never late.
@@ -239,6 +266,7 @@ class AccessControl:
             borrowed=found.borrowed,
             lapses_at=asked_at + found.lapses_in_seconds if found.lapses_in_seconds is not None else None,
             permission_epoch=found.permission_epoch,
+            proved_at=found.proved_at,
         )
 
     async def _look_up_ip_rules(self) -> IpRules:
@@ -301,6 +329,7 @@ def admin_actor(
     borrowed: frozenset[str] = frozenset(),
     lapses_at: float | None = None,
     permission_epoch: int = 0,
+    proved_at: datetime | None = None,
 ) -> Actor:
     """An administrator in one of their sessions: what their role gives, and what they hold for a time."""
     return Actor(
@@ -313,7 +342,15 @@ def admin_actor(
         session_id=session_id,
         lapses_at=lapses_at,
         permission_epoch=permission_epoch,
+        proved_at=proved_at,
     )
+
+
+def invalid_session(
+    message: str = "the session has ended, or its cookie was replaced; sign in again",
+) -> Unauthenticated:
+    """The one refusal of a session's cookie."""
+    return Unauthenticated(message, code="invalid_session")
 
 
 def _lapses_in(actor: Actor) -> float | None:

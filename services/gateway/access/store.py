@@ -70,6 +70,8 @@ class LiveSession:
     lapses_in_seconds: float | None
     """Until the first of `borrowed` ends; None when nothing is borrowed."""
     expires_at: datetime
+    proved_at: datetime
+    """When its owner last proved who they are."""
     is_seen_lately: bool
 
 
@@ -122,6 +124,7 @@ async def find_live_session(session: Session, session_id: str, *, lifetimes: Lif
             BORROWED.label("borrowed"),
             _LAPSES_IN.label("lapses_in"),
             sessions.c.expires_at,
+            sessions.c.proved_at,
             (sessions.c.last_seen_at > noted_after).label("is_seen_lately"),
         )
         .join(users, users.c.id == sessions.c.user_id)
@@ -141,6 +144,7 @@ async def find_live_session(session: Session, session_id: str, *, lifetimes: Lif
         borrowed=frozenset(row.borrowed),
         lapses_in_seconds=float(row.lapses_in) if row.lapses_in is not None else None,
         expires_at=row.expires_at,
+        proved_at=row.proved_at,
         is_seen_lately=row.is_seen_lately,
     )
 

@@ -11,6 +11,7 @@ from services.gateway.stream.hub import Hub
 
 TYPES = OF_A_USER | {
     users.SessionEnded.TYPE,
+    users.SessionProved.TYPE,
     access.RoleChanged.TYPE,
     access.RoleDeleted.TYPE,
     users.ClientRegistered.TYPE,

@@ -42,6 +42,12 @@ def test_the_issuer_is_the_public_url(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load(monkeypatch, PUBLIC_URL="https://reeve.example/").issuer == "https://reeve.example"
 
 
+def test_further_origins_of_pages_are_separated_by_commas(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = load(monkeypatch, BROWSER_ORIGINS="https://admin.example, http://localhost:8080").browser_origins
+    assert found == ("https://admin.example", "http://localhost:8080")
+    assert load(monkeypatch, BROWSER_ORIGINS="").browser_origins == ()
+
+
 def test_trusted_issuers_are_read_from_json(monkeypatch: pytest.MonkeyPatch) -> None:
     (one,) = load(monkeypatch, TRUSTED_ISSUERS=issuer(algorithms=["PS256"], role_claim="groups")).trusted_issuers
     assert (one.issuer, one.audience, one.algorithms) == ("https://idp.example", "reeve-api", ("PS256",))
@@ -125,6 +131,14 @@ def test_an_issuer_to_sign_in_at_needs_a_client(monkeypatch: pytest.MonkeyPatch)
         ("SESSION_ABSOLUTE_TIMEOUT", "0"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "everybody"),
+        ("BROWSER_ORIGINS", "*"),
+        ("BROWSER_ORIGINS", "null"),
+        ("BROWSER_ORIGINS", "https://*.example"),
+        ("BROWSER_ORIGINS", "https://admin.example/"),
+        ("BROWSER_ORIGINS", "https://admin.example:443"),
+        ("BROWSER_ORIGINS", "https://Admin.example"),
+        ("BROWSER_ORIGINS", "http://admin.example"),
+        ("BROWSER_ORIGINS", ",".join(f"https://a{number}.example" for number in range(9))),
         ("ADMIN_EMAIL", "nobody"),
         ("ADMIN_PASSWORD", "canary"),
         ("PUBLIC_URL", "ftp://reeve.example"),

@@ -26,6 +26,7 @@ from services.gateway.facts import FactKind
 from services.gateway.features.attempts import commands as attempts
 from services.gateway.features.auth import store
 from services.gateway.features.auth.models import (
+    Browser,
     Checked,
     FailureReason,
     OtpRequired,
@@ -44,7 +45,14 @@ from services.gateway.store import note
 
 
 async def sign_in(
-    session: Session, caller: Caller, checked: Checked, factors: SecondFactors, *, otp: str | None, seconds: int
+    session: Session,
+    caller: Caller,
+    checked: Checked,
+    factors: SecondFactors,
+    *,
+    otp: str | None,
+    seconds: int,
+    browser: Browser | None = None,
 ) -> StartedSession | FailureReason | OtpRequired:
     """Start a session of `seconds` if the password held and the second factor, where there is one, does.
 
@@ -63,6 +71,7 @@ async def sign_in(
                 proved_hash=checked.proved_hash,
                 new_password_hash=checked.new_password_hash,
                 seconds=seconds,
+                browser=browser,
             )
             if started is not None:
                 await attempts.forgive(session, email=checked.email, address=caller.origin.ip_address)
@@ -84,11 +93,13 @@ async def start_session(
     proved_hash: str | None,
     new_password_hash: str | None = None,
     issuer: str | None = None,
+    browser: Browser | None = None,
 ) -> StartedSession | None:
     """A session for a user who proved who they are; None when their account was switched off, or their password
     changed, meanwhile.
 
-    `proved_hash` is what their password was checked against, None when they proved it by the word of `issuer`.
+    `proved_hash` is what their password was checked against, None when they proved it by the word of `issuer`. With a
+    `browser` it is one by cookie, and the one that the browser was in ends, whosever it is and whoever planted it.
     """
     device = device_of(caller.origin.ip_address, caller.origin.user_agent)
     is_known, has_history = await store.recognize_device(session, user.id, device.hash)
@@ -106,7 +117,8 @@ async def start_session(
         return None
     await store.note_sign_in(session, user.id, password_hash=new_password_hash)
     await store.purge_refresh_tokens(session)
-    started = await _with_refresh_token(session, stored)
+    replaced = browser.session_id if browser is not None else None
+    started = await _with_refresh_token(session, stored) if browser is None else _by_cookie(stored, replaced)
     signed_in = _as(caller, user, session_id=stored.id)
     data = SessionStarted(session_id=stored.id, user_id=user.id, issuer=issuer)
     events = [event_of(signed_in, data, subject=f"session/{stored.id}")]
@@ -114,6 +126,8 @@ async def start_session(
         seen = DeviceFirstSeen(user_id=user.id, session_id=stored.id, address_prefix=device.network, device=device.name)
         events.append(event_of(signed_in, seen, subject=f"user/{user.id}", severity="warning"))
     await outbox.emit(session, *events)
+    if replaced is not None:
+        await end_session(session, signed_in, replaced, reason="displaced")
     await end_surplus_of(session, signed_in, user.id)
     return started
 
@@ -216,6 +230,18 @@ async def _with_refresh_token(session: Session, stored: StoredSession) -> Starte
         expires_at=stored.expires_at,
         permission_epoch=stored.permission_epoch,
         refresh_token=token,
+    )
+
+
+def _by_cookie(stored: StoredSession, replaced: str | None) -> StartedSession:
+    return StartedSession(
+        id=stored.id,
+        user_id=stored.user_id,
+        proved_at=stored.proved_at,
+        expires_at=stored.expires_at,
+        permission_epoch=stored.permission_epoch,
+        refresh_token=None,
+        replaced=replaced,
     )
 
 

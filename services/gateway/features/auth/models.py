@@ -75,8 +75,16 @@ def is_news(*, is_known: bool, has_history: bool) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Browser:
+    """A browser that wants to be signed in by cookie."""
+
+    session_id: str | None = None
+    """The session whose cookie it has already."""
+
+
+@dataclass(frozen=True, slots=True)
 class StartedSession:
-    """A session with the refresh token that was just made for it."""
+    """A session that just began or was refreshed, with the refresh token that was just made for it."""
 
     id: str
     user_id: str
@@ -84,7 +92,10 @@ class StartedSession:
     """When its owner last proved who they are."""
     expires_at: datetime
     permission_epoch: int
-    refresh_token: str
+    refresh_token: str | None
+    """None for a session by cookie, which needs none."""
+    replaced: str | None = None
+    """The session that the browser was in before, which was ended."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,32 @@
 """Signing in, staying signed in, signing out, and who one is."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from pydantic import SecretStr
 
 from libs.common.errors import NotFound, Unauthenticated
 from libs.common.identity import Caller, Level
+from services.gateway.access.browser_cookies import CLEARED
+from services.gateway.access.credentials import BY_COOKIE, presented
 from services.gateway.access.guard import GuardedRoute, any_admin, public
 from services.gateway.access.sessions import AccessControl
 from services.gateway.access.tokens import IssuedToken, invalid_token
 from services.gateway.features.attempts import commands as attempts
 from services.gateway.features.auth import commands, store
-from services.gateway.features.auth.models import Account, Checked, ReusedToken, StartedSession, sign_in_failure
+from services.gateway.features.auth.models import (
+    Account,
+    Browser,
+    Checked,
+    ReusedToken,
+    StartedSession,
+    sign_in_failure,
+)
 from services.gateway.features.auth.schemas import (
+    BrowserSessionResponse,
     ChangePasswordRequest,
     RefreshRequest,
+    RenewedCookieResponse,
     SignInRequest,
     StepUpRequest,
     StepUpResponse,
@@ -36,23 +47,36 @@ MaySignOut = Annotated[Caller, Depends(any_admin(action="sign_out"))]
 MayChangePassword = Annotated[Caller, Depends(any_admin(action="change_password", login=True))]
 MayStepUp = Annotated[Caller, Depends(any_admin(action="step_up", login=True))]
 MayViewSelf = Annotated[Caller, Depends(any_admin(action="view_self"))]
+ByCookie = Annotated[
+    Literal["cookie"] | None,
+    Header(alias="X-Reeve-Session", description="`cookie`: be signed in by a cookie; the answer then bears no tokens."),
+]
 
 
 @router.post("/login")
-async def sign_in(request: Request, caller: MaySignIn, body: SignInRequest) -> TokensResponse:
-    """Sign in with e-mail address and password. Whatever is wrong with them, the answer and its time are the same."""
+async def sign_in(
+    request: Request, response: Response, caller: MaySignIn, body: SignInRequest, by_cookie: ByCookie = None
+) -> TokensResponse | BrowserSessionResponse:
+    """Sign in with e-mail address and password. Whatever is wrong with them, the answer and its time are the same.
+
+    A page of the platform's own origin may ask for a cookie in place of tokens: see `X-Reeve-Session`.
+    """
     access: AccessControl = request.app.state.access
     factors: SecondFactors = request.app.state.factors
     checked = await _check(access, body, address=caller.origin.ip_address)
     async with access.database.transaction() as session:
         answer = await commands.sign_in(
-            session, caller, checked, factors, otp=body.otp, seconds=access.rules.lifetimes.absolute_seconds
-        )
+            session, caller, checked, factors, otp=body.otp, seconds=access.rules.lifetimes.absolute_seconds,
+            browser=browser_of(access, request) if by_cookie else None,
+        )  # fmt: skip
     if answer == "otp_required":
         raise _otp_required()
     request.state.recorded = True
     if not isinstance(answer, StartedSession) or checked.user is None:
         raise Unauthenticated("e-mail address or password is wrong", code="invalid_credentials")
+    if by_cookie:
+        response.headers["Set-Cookie"] = new_cookie(access, answer, role=checked.user.role)
+        return browser_response(answer, checked.user)
     return tokens_response(access, answer, checked.user)
 
 
@@ -82,13 +106,14 @@ async def refresh_session(request: Request, caller: MayRefresh, body: RefreshReq
 
 @router.post("/logout", status_code=204)
 async def sign_out(request: Request, caller: MaySignOut) -> Response:
-    """End this session. Its tokens stop working at once, everywhere."""
+    """End this session. Its tokens, or its cookie, stop working at once, everywhere."""
     access: AccessControl = request.app.state.access
     async with access.database.transaction() as session:
         request_ended_it = await commands.sign_out(session, caller)
     request.state.recorded = request_ended_it
     access.evict(session_id=caller.actor.session_id)
-    return Response(status_code=204)
+    is_by_cookie = getattr(request.state, BY_COOKIE, False)
+    return Response(status_code=204, headers={"Set-Cookie": CLEARED} if is_by_cookie else None)
 
 
 @router.put("/password", status_code=204)
@@ -109,8 +134,13 @@ async def change_password(request: Request, caller: MayChangePassword, body: Cha
 
 
 @router.post("/step-up")
-async def step_up(request: Request, caller: MayStepUp, body: StepUpRequest) -> StepUpResponse:
-    """Prove once more who one is. The new token, and those of later refreshes, open what needs a fresh proof."""
+async def step_up(
+    request: Request, response: Response, caller: MayStepUp, body: StepUpRequest
+) -> StepUpResponse | RenewedCookieResponse:
+    """Prove once more who one is. The new token, and those of later refreshes, open what needs a fresh proof.
+
+    A browser's session gets another cookie instead; the one from before works no more.
+    """
     access: AccessControl = request.app.state.access
     proved_hash = await _proved(access, caller, body.password)
     factors: SecondFactors = request.app.state.factors
@@ -123,6 +153,10 @@ async def step_up(request: Request, caller: MayStepUp, body: StepUpRequest) -> S
     if stored is None:
         raise invalid_token("the session has ended")
     request.state.recorded = True
+    access.evict(session_id=stored.id)
+    if getattr(request.state, BY_COOKIE, False):
+        response.headers["Set-Cookie"] = new_cookie(access, stored, role=caller.actor.role or "")
+        return RenewedCookieResponse(expires_at=stored.expires_at)
     token = _access_token(access, stored, level=caller.actor.level)
     return StepUpResponse(access_token=token.text, expires_in=token.expires_in)
 
@@ -188,8 +222,28 @@ def _access_token(access: AccessControl, session: StartedSession | StoredSession
     )
 
 
+def browser_of(access: AccessControl, request: Request) -> Browser:
+    """The browser that a sign-in comes from, with the session that it is in already."""
+    ticket = presented(access, request.scope)
+    return Browser(ticket.session_id if ticket is not None else None)
+
+
+def new_cookie(access: AccessControl, session: StartedSession | StoredSession, *, role: str) -> str:
+    """The `Set-Cookie` for a session whose owner has this role."""
+    replaced = session.replaced if isinstance(session, StartedSession) else None
+    if replaced is not None:
+        access.evict(session_id=replaced)
+    return access.cookies.write(session_id=session.id, proved_at=session.proved_at, role=role)
+
+
+def browser_response(started: StartedSession, user: User) -> BrowserSessionResponse:
+    """The answer to a sign-in by cookie."""
+    return BrowserSessionResponse(admin=AdminResponse.of(user), expires_at=started.expires_at)
+
+
 def tokens_response(access: AccessControl, started: StartedSession, user: User) -> TokensResponse:
     """The answer to a sign-in, however it was made."""
+    assert started.refresh_token is not None, "a session by cookie has no tokens"
     token = _access_token(access, started, level=user.rights.level)
     return TokensResponse(
         access_token=token.text,

@@ -1,5 +1,6 @@
 """Bodies of signing in and staying signed in."""
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -53,6 +54,19 @@ class StepUpResponse(BaseModel):
     access_token: str
     token_type: Literal["bearer"] = "bearer"  # noqa: S105 - OAuth's word for how the token is used
     expires_in: int
+
+
+class BrowserSessionResponse(BaseModel):
+    """Who is signed in by cookie; the cookie alone has the credential. `expires_at` is when the session ends at the latest."""
+
+    admin: AdminResponse
+    expires_at: datetime
+
+
+class RenewedCookieResponse(BaseModel):
+    """The cookie was replaced by one with a fresh proof. `expires_at` is when the session ends at the latest."""
+
+    expires_at: datetime
 
 
 class TokensResponse(BaseModel):

@@ -16,7 +16,7 @@ from services.gateway.access.issuers.models import BadToken, RoleMap, mapped_rol
 from services.gateway.access.issuers.relying_party import CodeRefused, RelyingParty
 from services.gateway.access.permissions import Role
 from services.gateway.features.auth import commands as auth_commands
-from services.gateway.features.auth.models import StartedSession
+from services.gateway.features.auth.models import Browser, StartedSession
 from services.gateway.features.oidc import store
 from services.gateway.features.oidc.models import (
     STATE_SECONDS,
@@ -88,7 +88,9 @@ async def come_back(
     return _came(provider, found)
 
 
-async def sign_in(session: Session, caller: Caller, came: Came, *, seconds: int) -> Outcome:
+async def sign_in(
+    session: Session, caller: Caller, came: Came, *, seconds: int, browser: Browser | None = None
+) -> Outcome:
     """Sign somebody in whom the provider vouched for, making their account at the first time.
 
     The account is the one linked to issuer and subject, whatever address was told; its role becomes what the claims
@@ -99,7 +101,7 @@ async def sign_in(session: Session, caller: Caller, came: Came, *, seconds: int)
     if not isinstance(user, User):
         return Outcome(failure=user)
     started = await auth_commands.start_session(
-        session, caller, user, seconds=seconds, proved_hash=None, issuer=came.issuer
+        session, caller, user, seconds=seconds, proved_hash=None, issuer=came.issuer, browser=browser
     )
     if started is None:
         return Outcome(user, failure="inactive")

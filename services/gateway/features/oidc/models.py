@@ -28,7 +28,9 @@ FailureReason = Literal[
     "invalid_state", "provider_refused", "invalid_id_token", "no_role", "account_exists", "inactive"
 ]
 
-_SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+MOST_RETURN = 512
+_KEPT = re.compile(r"[A-Za-z0-9_-]{43}(?:\.[A-Za-z0-9_-]{0,700})?")
+_LOCAL_PATH = re.compile(r"/(?:[A-Za-z0-9._~!$&'()*+,;=:@%?-][A-Za-z0-9._~!$&'()*+,;=:@%?/-]*)?")
 _STATE = re.compile(r"[A-Za-z0-9_-]{75}")
 _HEAD = struct.Struct(">Q16s")
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
@@ -50,6 +52,13 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
+class Wish:
+    """To be signed in by cookie, and to be sent to a path of the platform's own origin then."""
+
+    return_to: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewAccount:
     """What an account is made of, of whom the issuer said enough."""
 
@@ -58,15 +67,37 @@ class NewAccount:
     role: str
 
 
+def kept_value(secret: str, *, by_cookie: bool, return_to: str | None) -> str:
+    """What the browser's cookie holds on the way: the secret and, where it is to be signed in by cookie, a dot and
+    where it wants to go then. All of it is bound to `state`."""
+    if not by_cookie:
+        return secret
+    return f"{secret}.{encoded((return_to or '').encode('ascii'))}"
+
+
+def wish_of(kept: str) -> Wish | None:
+    """What a browser that came back wants; None for tokens. `kept` is a value that `resume` took."""
+    _, dot, wanted = kept.partition(".")
+    if not dot:
+        return None
+    return Wish(base64.urlsafe_b64decode(wanted + "=" * (-len(wanted) % 4)).decode("ascii") or None)
+
+
+def is_local_path(text: str) -> bool:
+    """Whether a text is a path (and query) of the platform's own origin, and nothing that a browser could take for
+    another one: no scheme, no second slash at its beginning, no backslash, no fragment, no control character."""
+    return len(text) <= MOST_RETURN and _LOCAL_PATH.fullmatch(text) is not None
+
+
 def begin(key: bytes, secret: str, *, now: float, random: bytes) -> Attempt:
-    """Set out with the secret of a browser's cookie. `random` are 16 bytes, `now` Unix seconds."""
+    """Set out with what a browser's cookie holds. `random` are 16 bytes, `now` Unix seconds."""
     head = _HEAD.pack(int(now), random)
     return _attempt(key, secret, encoded(head + _mac(key, b"state", head + secret.encode())))
 
 
 def resume(key: bytes, secret: str | None, state: str | None, *, now: float) -> Attempt | None:
     """The attempt that this browser set out with; None unless state and cookie are of one attempt, of late."""
-    if secret is None or state is None or not _SECRET.fullmatch(secret) or not _STATE.fullmatch(state):
+    if secret is None or state is None or not _KEPT.fullmatch(secret) or not _STATE.fullmatch(state):
         return None
     content = base64.urlsafe_b64decode(state + "=" * (-len(state) % 4))
     head, mac = content[: _HEAD.size], content[_HEAD.size :]

@@ -11,26 +11,38 @@ from libs.common.errors import BadRequest, Conflict, Forbidden, NotFound, ReeveE
 from libs.common.identity import Caller
 from libs.common.web.body import parse_form
 from libs.common.web.query import query_of
+from services.gateway.access.browser_cookies import values_of
 from services.gateway.access.guard import GuardedRoute, public
 from services.gateway.access.issuers.models import BadToken, IssuerUnavailable
 from services.gateway.access.sessions import AccessControl
 from services.gateway.features.auth.commands import record_failure
-from services.gateway.features.auth.routes import tokens_response
-from services.gateway.features.auth.schemas import TokensResponse
+from services.gateway.features.auth.models import Browser
+from services.gateway.features.auth.routes import browser_of, browser_response, new_cookie, tokens_response
+from services.gateway.features.auth.schemas import BrowserSessionResponse, TokensResponse
 from services.gateway.features.oidc import commands
 from services.gateway.features.oidc.commands import Came, Outcome, SignInElsewhere
-from services.gateway.features.oidc.models import COOKIE, SECRET_BYTES, STATE_SECONDS, FailureReason, begin
-from services.gateway.features.oidc.schemas import CallbackQuery
+from services.gateway.features.oidc.models import (
+    COOKIE,
+    SECRET_BYTES,
+    STATE_SECONDS,
+    FailureReason,
+    begin,
+    kept_value,
+    wish_of,
+)
+from services.gateway.features.oidc.schemas import CallbackQuery, SetOutQuery
 
 router = APIRouter(prefix="/auth/oidc", tags=["auth"], route_class=GuardedRoute)
 
 MaySetOut = Annotated[Caller, Depends(public(action="begin_sign_in", login=True, admins=True))]
 MaySignIn = Annotated[Caller, Depends(public(action="sign_in", login=True, admins=True))]
 MayEndSessions = Annotated[Caller, Depends(public(action="end_session"))]
+SetOut = Annotated[SetOutQuery, Depends(query_of(SetOutQuery))]
 Callback = Annotated[CallbackQuery, Depends(query_of(CallbackQuery))]
 
 UNKEPT = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 """What travels here belongs in no cache, and in no other site's log."""
+_SENT_ON: dict[int | str, dict[str, object]] = {303: {"description": "On to `return_to`, with the session's cookie."}}
 _FORM = {
     "type": "object",
     "required": ["logout_token"],
@@ -41,39 +53,54 @@ log = logs.get("oidc")
 
 
 @router.get("/login", status_code=303, response_class=Response)
-async def begin_sign_in(request: Request, caller: MaySetOut) -> Response:
+async def begin_sign_in(request: Request, caller: MaySetOut, asked: SetOut) -> Response:
     """Sends the browser to the OpenID Provider. 404 `oidc_not_configured` where there is none."""
     provider = _provider(request)
     secret = secrets.token_urlsafe(SECRET_BYTES)
-    attempt = begin(provider.key, secret, now=time.time(), random=secrets.token_bytes(16))
+    kept = kept_value(secret, by_cookie=asked.session is not None, return_to=asked.return_to)
+    attempt = begin(provider.key, kept, now=time.time(), random=secrets.token_bytes(16))
     try:
         url = await provider.party.authorization_url(
             state=attempt.state, nonce=attempt.nonce, challenge=attempt.challenge
         )
     except IssuerUnavailable as error:
         raise _unavailable(error) from error
-    return Response(status_code=303, headers={"Location": url, "Set-Cookie": _cookie(secret), **UNKEPT})
+    return Response(status_code=303, headers={"Location": url, "Set-Cookie": _cookie(kept), **UNKEPT})
 
 
-@router.get("/callback")
-async def finish_sign_in(request: Request, response: Response, caller: MaySignIn, answer: Callback) -> TokensResponse:
-    """Where the provider sends the browser back to: the tokens of a new session, as a sign-in by password answers them.
+@router.get("/callback", response_model=TokensResponse | BrowserSessionResponse, responses=_SENT_ON)
+async def finish_sign_in(
+    request: Request, response: Response, caller: MaySignIn, answer: Callback
+) -> TokensResponse | BrowserSessionResponse | Response:
+    """Where the provider sends the browser back to: the tokens of a new session, or its cookie, as a sign-in by
+    password answers them. A browser that set out with `return_to` is sent there.
 
     It works once, within ten minutes, and only in the browser that set out.
     """
     access: AccessControl = request.app.state.access
     provider = _provider(request)
+    found = values_of(request.scope, COOKIE)
+    # Two of them: one was planted by a sibling host, and nobody knows which.
+    kept = found[0] if len(found) == 1 else None
     try:
-        came = await commands.come_back(provider, access.database, cookie=request.cookies.get(COOKIE), answer=answer)
+        came = await commands.come_back(provider, access.database, cookie=kept, answer=answer)
     except IssuerUnavailable as error:
         raise _unavailable(error) from error
-    outcome = await _sign_in(access, caller, came, issuer=provider.party.issuer.url)
+    wish = wish_of(kept) if kept is not None and isinstance(came, Came) else None
+    browser = browser_of(access, request) if wish is not None else None
+    outcome = await _sign_in(access, caller, came, issuer=provider.party.issuer.url, browser=browser)
     request.state.recorded = True
     if outcome.user is None or outcome.started is None:
         raise _refused(outcome.failure or "inactive")
     access.evict(user_id=outcome.user.id)
-    response.headers.update({"Set-Cookie": _cookie("", seconds=0), **UNKEPT})
-    return tokens_response(access, outcome.started, outcome.user)
+    if wish is not None and wish.return_to is not None:
+        response = Response(status_code=303, headers={"Location": wish.return_to})
+    response.headers.update(UNKEPT)
+    response.headers.append("Set-Cookie", _cookie("", seconds=0))
+    if wish is None:
+        return tokens_response(access, outcome.started, outcome.user)
+    response.headers.append("Set-Cookie", new_cookie(access, outcome.started, role=outcome.user.role))
+    return response if response.status_code == 303 else browser_response(outcome.started, outcome.user)
 
 
 @router.post(
@@ -107,10 +134,13 @@ async def end_sessions_by_provider(request: Request, caller: MayEndSessions) -> 
     return Response(headers=UNKEPT)
 
 
-async def _sign_in(access: AccessControl, caller: Caller, came: Came | FailureReason, *, issuer: str) -> Outcome:
+async def _sign_in(
+    access: AccessControl, caller: Caller, came: Came | FailureReason, *, issuer: str, browser: Browser | None
+) -> Outcome:
     async with access.database.transaction() as session:
         if isinstance(came, Came):
-            outcome = await commands.sign_in(session, caller, came, seconds=access.rules.lifetimes.absolute_seconds)
+            seconds = access.rules.lifetimes.absolute_seconds
+            outcome = await commands.sign_in(session, caller, came, seconds=seconds, browser=browser)
         else:
             outcome = Outcome(failure=came)
         if outcome.failure is not None:

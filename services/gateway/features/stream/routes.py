@@ -9,6 +9,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from libs.common.errors import Forbidden, Invalid, Unauthenticated
 from libs.common.identity import Actor, Caller
 from libs.common.web.sse import Stream, event_stream
+from services.gateway.access.credentials import still_calls
 from services.gateway.access.guard import any_admin
 from services.gateway.features.route import AdminRoute
 from services.gateway.stream.hub import Hub
@@ -44,10 +45,10 @@ async def open_stream(
         finally:
             hub.leave(client)
 
-    async def still_allowed() -> bool:
-        return await _still_allowed(request, wanted)
+    async def is_allowed() -> bool:
+        return await still_allowed(request, wanted)
 
-    return event_stream(request, subscribed, still_allowed=still_allowed)
+    return event_stream(request, subscribed, still_allowed=is_allowed)
 
 
 def chosen(actor: Actor, asked: str | None) -> frozenset[Topic]:
@@ -74,11 +75,10 @@ def _refuse_unheard(actor: Actor, topics: Iterable[Topic]) -> None:
             )
 
 
-async def _still_allowed(request: Request, topics: frozenset[Topic]) -> bool:
+async def still_allowed(request: Request, topics: frozenset[Topic]) -> bool:
     """Asked with every heartbeat: the session still lives and still may hear all of it."""
-    token = request.headers.get("authorization", "").partition(" ")[2]
     try:
-        actor = await request.app.state.access.authenticate(token)
+        actor = await still_calls(request.app.state.access, request.scope)
     except Unauthenticated:
         return False
     return all(may_hear(actor, topic) for topic in topics)

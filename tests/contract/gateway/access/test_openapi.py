@@ -89,13 +89,20 @@ def test_each_operation_is_described_and_says_who_may_call_it(
     operation = description["paths"][path][method]
     assert operation["description"]
     assert operation["tags"]
-    assert operation.get("security", []) == ([] if (method, path) in PUBLIC else [{"bearer": []}])
+    assert operation.get("security", []) == ([] if (method, path) in PUBLIC else [{"bearer": []}, {"cookie": []}])
     assert "default" in operation["responses"]
 
 
 def test_the_scheme_is_a_bearer_jwt(description: dict[str, Any]) -> None:
     scheme = description["components"]["securitySchemes"]["bearer"]
     assert (scheme["type"], scheme["scheme"], scheme["bearerFormat"]) == ("http", "bearer", "JWT")
+
+
+def test_the_other_scheme_is_the_cookie_of_a_browser(description: dict[str, Any]) -> None:
+    scheme = description["components"]["securitySchemes"]["cookie"]
+    assert (scheme["type"], scheme["in"], scheme["name"]) == ("apiKey", "cookie", "__Host-reeve-session")
+    (mark,) = description["paths"][f"{ADMIN}/auth/login"]["post"]["parameters"]
+    assert (mark["in"], mark["name"], mark["required"]) == ("header", "X-Reeve-Session", False)
 
 
 def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> None:

@@ -47,6 +47,8 @@ SUPER_ADMIN = "first@example.com"
 PASSWORD = "correct horse battery"
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 ISSUER = "http://reeve.test"
+PAGES = "https://reeve.test"
+"""The origin whose pages may use a session's cookie."""
 ADMIN = "/api/v1/admin"
 GENEROUS = "100000/minute"
 POSTMAN = Unsealer(b"n" * 32)
@@ -221,7 +223,10 @@ def new_door_access(database: Database, **rates: str) -> AccessControl:
         rate_limit=rates.get("rate_limit", GENEROUS),
         login_rate_limit=rates.get("login_rate_limit", GENEROUS),
         rules=Rules(
-            cursor_secret=b"c" * 32, lifetimes=_lifetimes(rates), observes=rates.get("enforcement") == "observe"
+            cursor_secret=b"c" * 32,
+            lifetimes=_lifetimes(rates),
+            observes=rates.get("enforcement") == "observe",
+            browser_origins=(PAGES,),
         ),
         passwords=Passwords(CHEAPEST),
     )
