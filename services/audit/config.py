@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from libs.common.config import (
     BrokerSettings,
     DatabaseSettings,
+    EgressSettings,
     ExportSettings,
     HttpSettings,
     ObservabilitySettings,
@@ -24,7 +25,7 @@ def _key_name(value: str) -> str:
 MOST_ORIGIN = 100
 
 
-class Config(HttpSettings, ExportSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
+class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
     """What an operator may set; the defaults are those of a single machine."""
 
     audit_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 365

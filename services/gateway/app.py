@@ -88,6 +88,8 @@ from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.settings.commands import SettingCommands
 from services.gateway.features.settings.routes import public_router as public_settings_router
 from services.gateway.features.settings.routes import router as settings_router
+from services.gateway.features.sinks.commands import SinkCommands
+from services.gateway.features.sinks.routes import router as sinks_router
 from services.gateway.features.stream.routes import router as stream_router
 from services.gateway.features.system.health import HealthBoard
 from services.gateway.features.system.routes import router as system_router
@@ -213,6 +215,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.upstream = Upstream(carrier, AssertionMinter(load_or_create_ed25519(config.keys / "gateway.key")))
     state.dry_runs = DryRuns(database)
     state.operations = Operations(journal, client)
+    state.sink_commands = SinkCommands(load_x25519_public(public_path(config.keys / "audit.sealing.key")))
     state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
     state.signing_keys = keys
     state.oidc = oidc
@@ -305,7 +308,7 @@ def _routes(config: Config) -> APIRouter:
         passwords_router, users_router, activation_router, user_bulk_router, lifecycle_router, clients_router,
         sessions_router, roles_router, access_router, security_router, detection_router, security_events_router,
         system_router, catalog_router, stream_router, exports_router, saved_searches_router,
-        redactions_router, quarantine_router,
+        redactions_router, quarantine_router, sinks_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

@@ -105,5 +105,5 @@ def test_every_crash_point_is_listed() -> None:
     points = {
         name for path in sources for name in re.findall(r'crashpoint\("([^"]+)"\)', path.read_text(encoding="utf-8"))
     }
-    listed = set(re.findall(r"`((?:gw|relay|cons|seq|sign|redact|export|mail)\.\w+)`", read("ARCHITECTURE.md")))
+    listed = set(re.findall(r"`((?:gw|relay|cons|seq|sign|sink|redact|export|mail)\.\w+)`", read("ARCHITECTURE.md")))
     assert listed == points

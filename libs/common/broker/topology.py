@@ -46,7 +46,7 @@ NOTIFICATIONS_EVENTS = Queue("notifications.events", EVENTS, ("#",))
 GATEWAY_OUTCOMES = Queue(
     "gateway.outcomes", EVENTS,
     ("reeve.operation.rejected.#", "reeve.setting.#", "reeve.notification.#", "reeve.alert.#", "reeve.export.#",
-     "reeve.saved_search.#", "reeve.redaction.#", "reeve.quarantine.#"),
+     "reeve.saved_search.#", "reeve.redaction.#", "reeve.quarantine.#", "reeve.sink.#"),
 )  # fmt: skip
 
 QUEUES = (

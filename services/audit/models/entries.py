@@ -25,7 +25,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(
 
 _TOLD_ELSEWHERE = frozenset({
     "origin", "changes", "action", "outcome", "result", "status", "target_type", "target_id", "operation_id",
-    "sealed_value", "sealed_default_value",
+    "sealed_value", "sealed_default_value", "sealed_secret",
 })  # fmt: skip
 """Members of our own events that an entry has columns for, or that are no part of what happened."""
 # The first and the last moment that Python knows stand for the infinities in the database's driver.

@@ -62,6 +62,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/exports"): {"source": "audit", "format": "jsonl"},
     ("POST", f"{ADMIN}/audit/saved-searches"): {"name": "mine", "filters": {}},
     ("POST", f"{ADMIN}/audit/redactions"): {"subject_type": "user", "subject_id": USER, "reason": "case 1"},
+    ("POST", f"{ADMIN}/audit/sinks"): {"name": "SIEM", "target": {"kind": "syslog", "host": "siem.example.com"}},
+    ("PUT", f"{ADMIN}/audit/sinks/{USER}"): {"name": "SIEM", "target": {"kind": "syslog", "host": "siem.example.com"}},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
     ("POST", f"{ADMIN}/audit/verify"): {"first": 0, "count": 256},
 }
