@@ -18,6 +18,8 @@ MOST_TARGET_TYPE = 100
 MOST_TARGET_ID = 255
 
 OUR_SOURCE = "/reeve/"
+UNDOES = "undoes"
+"""The member of `details` that names the entry whose deed this one takes back."""
 OUTCOMES = ("success", "denied", "failure")
 SEVERITIES = ("info", "warning", "error", "critical")
 _ACTOR_TYPES = frozenset({"admin", "client", "system", "anonymous"})
@@ -86,6 +88,8 @@ def _our_own(event: Event, data: Mapping[str, Any], producer: str, catalog: Cata
     is_admin = actor_type == "admin"
     username = cut(origin.get("username"), 254) if is_admin else None
     told = {name: value for name, value in data.items() if name not in _TOLD_ELSEWHERE}
+    if isinstance(undoes := origin.get("undoes"), str):
+        told[UNDOES] = undoes[:36]
     sought = [value for name, value in told.items() if name not in NOT_SOUGHT]
     if event.type == RequestRecorded.TYPE:
         told["status"] = data.get("status")

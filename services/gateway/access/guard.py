@@ -34,7 +34,7 @@ from services.gateway.access.addresses import rate_key
 from services.gateway.access.grants import ANY_ADMIN, permission_required
 from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.limits import Limit
-from services.gateway.access.origins import read_headers
+from services.gateway.access.origins import read_headers, undone_entry
 from services.gateway.access.permissions import GUARDS_SECRETS, PERMISSIONS
 from services.gateway.access.sessions import ANONYMOUS, AccessControl
 from services.gateway.access.tokens import invalid_token
@@ -157,6 +157,9 @@ class Protected(Guard, SecurityBase):
         caller = _caller(actor, origin, state)
         state["origin"] = origin
         state["caller"] = caller
+        if (undoes := undone_entry(scope)) is not None:
+            state["origin"] = origin = origin.model_copy(update={"undoes": undoes})
+            state["caller"] = caller = _caller(actor, origin, state)
         if self._is_proof:
             state["response_headers"] = (await access.limits.login.take(f"proof:{actor.id}")).headers
         elif self._is_limited:
