@@ -207,16 +207,15 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.database = database
     state.journal = journal
     state.senders = senders
-    links = Links(load_x25519_public(public_path(config.keys / "notifications.key")), public_url=config.issuer)
-    state.links = links
+    state.links = links = Links(_sealing_key(config, "notifications.key"), public_url=config.issuer)
     state.factors = SecondFactors(load_or_create_secret(config.keys / "gateway.factors"), issuer=FACTOR_ISSUER)
     state.idempotency = idempotency
     state.hub = hub
     state.upstream = Upstream(carrier, AssertionMinter(load_or_create_ed25519(config.keys / "gateway.key")))
     state.dry_runs = DryRuns(database)
     state.operations = Operations(journal, client)
-    state.sink_commands = SinkCommands(load_x25519_public(public_path(config.keys / "audit.sealing.key")))
-    state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
+    state.sink_commands = SinkCommands(_sealing_key(config, "audit.sealing.key"))
+    state.setting_commands = SettingCommands(_sealing_key(config, "settings.key"))
     state.signing_keys = keys
     state.oidc = oidc
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
@@ -279,6 +278,11 @@ async def rotate_keys(config: Config, *, revokes: bool) -> str:
     finally:
         await database.close()
     return f"{kid} signs from {signs_from:%Y-%m-%dT%H:%M:%SZ} on"
+
+
+def _sealing_key(config: Config, name: str) -> bytes:
+    """What is for the service of this key file alone is sealed to this."""
+    return load_x25519_public(public_path(config.keys / name))
 
 
 def _locker(config: Config) -> Locker:

@@ -146,7 +146,7 @@ async def end_test(session: Session, sink: Sink, *, error: str | None) -> None:
 async def places(session: Session, filters: Filters, *, start: int, stop: int, most: int) -> Sequence[Place]:
     """The first entries from `start` to before `stop` that the filters find, in order, with their bytes."""
     where, values = _window(filters, start, stop)
-    size = "octet_length(details::text) + coalesce(octet_length(changes::text), 0)"
+    size = "coalesce(octet_length(details::text), 0) + coalesce(octet_length(changes::text), 0)"
     rows = await driver(session).fetch(
         f"SELECT sequence, {size} AS size FROM entries{clause(where)} ORDER BY sequence LIMIT {int(most)}", *values
     )
