@@ -20,6 +20,7 @@ SECRET_FILES = (
     "gateway.idempotency",
     "gateway.signing",
     "audit.cursors",
+    "audit.sinks",
     "settings.cursors",
     "notifications.cursors",
     "settings.kek",
@@ -73,6 +74,7 @@ def make_keys(keys: Path) -> None:
     load_or_create_ed25519(keys / "audit.exports.key")
     load_or_create_x25519(keys / "settings.key")
     load_or_create_x25519(keys / "notifications.key")
+    load_or_create_x25519(keys / "audit.sealing.key")
     for name in SECRET_FILES:
         load_or_create_secret(keys / name)
 

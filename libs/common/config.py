@@ -6,12 +6,13 @@ never repeated in it.
 """
 
 import json
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
 from libs.common.errors import ConfigError
 
@@ -27,7 +28,18 @@ _PLAIN_RULES = {
 """Rules that say it shorter than pydantic does."""
 _UNSPEAKABLE = ("password", "secret", "key", "token", "url", "client", "credential", "issuers")
 
+
+def _networks(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
+    except ValueError:
+        raise ValueError("must be addresses or CIDRs without host bits, separated by commas") from None
+
+
 Port = Annotated[int, Field(ge=1, le=65535)]
+Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
 
 
 class Settings(BaseSettings):
@@ -67,6 +79,12 @@ class DataSettings(Settings):
     def keys(self) -> Path:
         """The directory of the key files: `REEVE_KEYS_DIR`, else `keys` below the data directory."""
         return self.keys_dir or self.data_dir / "keys"
+
+
+class EgressSettings(Settings):
+    """Which networks calls to the outside may reach although they are not public."""
+
+    egress_allow: Networks = ()
 
 
 class ExportSettings(DataSettings):

@@ -17,6 +17,8 @@ class Origin(BaseModel):
     user_agent: str | None = None
     request_id: str | None = None
     session_id: str | None = None
+    undoes: str | None = None
+    """The audit entry whose deed this request takes back, as the request says."""
 
 
 class Level(StrEnum):

@@ -18,7 +18,14 @@ from libs.common.exports.jobs import Policy
 from libs.common.exports.manifest import ManifestSigner
 from libs.common.exports.routes import exports_router
 from libs.common.exports.worker import ExportWorker
-from libs.common.keys import load_ed25519_public, load_or_create_ed25519, load_or_create_secret, public_path
+from libs.common.keys import (
+    load_ed25519_public,
+    load_or_create_ed25519,
+    load_or_create_secret,
+    load_or_create_x25519,
+    public_path,
+)
+from libs.common.sealing import Locker, Unsealer
 from libs.common.start import assertion_verifier, open_database, open_transport, readiness
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
@@ -33,6 +40,7 @@ from services.audit.commands.quarantine import QuarantineCommands
 from services.audit.commands.redactions import RedactionCommands, redact_erased_users
 from services.audit.commands.retention import RETENTION_COMMANDS
 from services.audit.commands.saved_searches import COMMANDS
+from services.audit.commands.sinks import SinkCommands
 from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
@@ -46,14 +54,20 @@ from services.audit.routes import quarantine as quarantine_routes
 from services.audit.routes import redactions as redaction_routes
 from services.audit.routes import retention as retention_routes
 from services.audit.routes import saved_searches
+from services.audit.routes import sinks as sink_routes
+from services.audit.sending.syslog import SyslogSender
+from services.audit.sending.webhook import WebhookSender
 from services.audit.sequencer import Sequencer
 from services.audit.signer import Signer
 from services.audit.store import quarantine
+from services.audit.streamer import Streamer
 from services.audit.watcher import Watcher
 
 NAME = "audit"
 SIGNER = "audit-signer"
 LOG_KEY = "audit-log.key"
+SEALING_KEY = "audit.sealing.key"
+"""What secrets are sealed to on their way here."""
 SPEAKS_AS = "/reeve/audit"
 VERSION = "0.1.0"
 SEARCH_SECONDS = 2.0
@@ -113,6 +127,7 @@ def build(
     app.include_router(entry_routes.router)
     app.include_router(log_routes.router)
     app.include_router(saved_searches.router)
+    app.include_router(sink_routes.router)
     app.include_router(redaction_routes.router)
     app.include_router(quarantine_routes.router)
     app.include_router(gap_routes.router)
@@ -165,6 +180,11 @@ def build(
             database, service=NAME, source=SOURCE, permission=PERMISSION, folder=config.exports, signer=manifests
         )
     )
+    locker, webhooks = Locker(load_or_create_secret(config.keys / "audit.sinks")), WebhookSender(config.egress_allow)
+    sinks = SinkCommands(
+        unsealer=Unsealer(load_or_create_x25519(config.keys / SEALING_KEY)), locker=locker, allowed=config.egress_allow
+    )
+    streamer = Streamer(database, syslog=SyslogSender(config.egress_allow), webhooks=webhooks, locker=locker)
     commands = CommandConsumer(
         database,
         transport,
@@ -175,12 +195,14 @@ def build(
             **RETENTION_COMMANDS,
             **RedactionCommands().handlers(),
             **QuarantineCommands(record_again, CATALOG, speaks_as=SPEAKS_AS).handlers(),
+            **sinks.handlers(),
             **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers(),
         },
         catalog=CATALOG,
     )
 
     async def close() -> None:
+        await webhooks.close()
         await search_database.close()
         await transport.close()
 
@@ -198,6 +220,7 @@ def build(
             Watcher(database).run,
             retention.run,
             Anchoring(database, _anchors(config), seconds=config.audit_anchor_seconds).run,
+            streamer.run,
             *signing,
         ),
         database=database,

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, model_validat
 from libs.common.config import (
     BrokerSettings,
     DatabaseSettings,
+    EgressSettings,
     ExportSettings,
     HttpSettings,
     ObservabilitySettings,
@@ -30,7 +31,7 @@ def _webhook_secret(value: SecretStr) -> SecretStr:
 MOST_ORIGIN = 100
 
 
-class Config(HttpSettings, ExportSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
+class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
     """What an operator may set; the defaults are those of a single machine."""
 
     audit_archive_dir: Path | None = None

@@ -14,6 +14,7 @@ from libs.common.errors import Invalid
 from libs.common.events.envelope import MalformedEvent, rfc3339
 from libs.common.web.paging import MOST_LIMIT
 from services.audit.models.gaps import Gap
+from services.audit.models.sinks import Sink, has_test, state_of
 from services.audit.models.words import query_of
 from services.audit.store.quarantine import Quarantined
 from services.audit.store.redactions import Redaction
@@ -237,6 +238,48 @@ def run_body(run: Run) -> dict[str, Any]:
         "created_at": rfc3339(run.created_at),
         "finished_at": rfc3339(run.finished_at) if run.finished_at is not None else None,
     }
+
+
+def sink_body(sink: Sink, *, end: int, now: datetime) -> dict[str, Any]:
+    """A sink as the API answers it, with a log that ends before place `end`; of its secret only that there is one."""
+    return {
+        "id": str(sink.id),
+        "name": sink.name,
+        "target": sink.target,
+        "format": sink.format,
+        "filters": sink.filters,
+        "has_secret": sink.secret is not None,
+        "is_enabled": sink.is_enabled,
+        "state": state_of(sink, now),
+        "cursor": sink.cursor,
+        "backlog": max(0, end - sink.cursor),
+        "sent": sink.sent,
+        "failures": sink.failures,
+        "last_error": sink.last_error,
+        "last_error_at": _moment(sink.last_error_at),
+        "last_synced_at": _moment(sink.last_synced_at),
+        "next_try_at": _moment(sink.next_try_at),
+        "last_test": _test(sink),
+        "version": sink.version,
+        "created_by": sink.created_by,
+        "created_at": rfc3339(sink.created_at),
+        "updated_at": rfc3339(sink.updated_at),
+    }
+
+
+def _test(sink: Sink) -> dict[str, Any] | None:
+    if sink.asked_test is None:
+        return None
+    if has_test(sink):
+        return {"id": str(sink.asked_test), "state": "waiting", "error": None, "tested_at": None}
+    state = "failed" if sink.test_error else "passed"
+    return {
+        "id": str(sink.asked_test), "state": state, "error": sink.test_error, "tested_at": _moment(sink.tested_at),
+    }  # fmt: skip
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return rfc3339(moment) if moment is not None else None
 
 
 def _addresses(network: str) -> Addresses:

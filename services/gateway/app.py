@@ -89,6 +89,8 @@ from services.gateway.features.sessions.routes import router as sessions_router
 from services.gateway.features.settings.commands import SettingCommands
 from services.gateway.features.settings.routes import public_router as public_settings_router
 from services.gateway.features.settings.routes import router as settings_router
+from services.gateway.features.sinks.commands import SinkCommands
+from services.gateway.features.sinks.routes import router as sinks_router
 from services.gateway.features.stream.routes import router as stream_router
 from services.gateway.features.system.health import HealthBoard
 from services.gateway.features.system.routes import router as system_router
@@ -207,15 +209,15 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.database = database
     state.journal = journal
     state.senders = senders
-    links = Links(load_x25519_public(public_path(config.keys / "notifications.key")), public_url=config.issuer)
-    state.links = links
+    state.links = links = Links(_sealing_key(config, "notifications.key"), public_url=config.issuer)
     state.factors = SecondFactors(load_or_create_secret(config.keys / "gateway.factors"), issuer=FACTOR_ISSUER)
     state.idempotency = idempotency
     state.hub = hub
     state.upstream = Upstream(carrier, AssertionMinter(load_or_create_ed25519(config.keys / "gateway.key")))
     state.dry_runs = DryRuns(database)
     state.operations = Operations(journal, client)
-    state.setting_commands = SettingCommands(load_x25519_public(public_path(config.keys / "settings.key")))
+    state.sink_commands = SinkCommands(_sealing_key(config, "audit.sealing.key"))
+    state.setting_commands = SettingCommands(_sealing_key(config, "settings.key"))
     state.signing_keys = keys
     state.oidc = oidc
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
@@ -280,6 +282,11 @@ async def rotate_keys(config: Config, *, revokes: bool) -> str:
     return f"{kid} signs from {signs_from:%Y-%m-%dT%H:%M:%SZ} on"
 
 
+def _sealing_key(config: Config, name: str) -> bytes:
+    """What is for the service of this key file alone is sealed to this."""
+    return load_x25519_public(public_path(config.keys / name))
+
+
 def _locker(config: Config) -> Locker:
     return Locker(load_or_create_secret(config.keys / "gateway.signing"))
 
@@ -307,7 +314,7 @@ def _routes(config: Config) -> APIRouter:
         passwords_router, users_router, activation_router, user_bulk_router, lifecycle_router, clients_router,
         sessions_router, roles_router, access_router, security_router, detection_router, security_events_router,
         system_router, catalog_router, stream_router, exports_router, saved_searches_router,
-        redactions_router, quarantine_router, retention_router,
+        redactions_router, quarantine_router, retention_router, sinks_router,
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)

@@ -1,7 +1,6 @@
 """The gateway's environment."""
 
 from collections import Counter
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -24,17 +23,18 @@ from libs.common.config import (
     BrokerSettings,
     DatabaseSettings,
     DataSettings,
+    EgressSettings,
     HttpSettings,
+    Networks,
     ObservabilitySettings,
 )
+from libs.common.egress.destinations import ForbiddenDestination, check_url
 from services.gateway.access.breaches import FileList
 from services.gateway.access.cross_site import page_origin
-from services.gateway.access.issuers.destinations import ForbiddenDestination, check_url
 from services.gateway.access.issuers.models import MOST_ISSUERS, IssuerUrl, Origins, RoleMap, TrustedIssuer
 from services.gateway.features.clients.models import Registration
 from services.gateway.features.users.models import Email, NewPassword
 
-Network = IPv4Network | IPv6Network
 MOST_BROWSER_ORIGINS = 8
 
 
@@ -53,15 +53,6 @@ def _redis_url(value: SecretStr) -> SecretStr:
         # Without the value, which may hold a password.
         raise ValueError("must be redis://[user:password@]host[:port][/number], or rediss:// for TLS") from None
     return value
-
-
-def _networks(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    try:
-        return tuple(ip_network(part.strip()) for part in value.split(",") if part.strip())
-    except ValueError:
-        raise ValueError("must be addresses or CIDRs without host bits, separated by commas") from None
 
 
 def _distinct(value: tuple[Registration, ...]) -> tuple[Registration, ...]:
@@ -85,7 +76,7 @@ PageOrigin = Annotated[str, AfterValidator(_page_origin)]
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
-class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
+class Config(HttpSettings, DataSettings, EgressSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
     """What an operator may set; the defaults are those of a single machine."""
 
     public_url: AnyHttpUrl | None = None
@@ -102,12 +93,11 @@ class Config(HttpSettings, DataSettings, DatabaseSettings, BrokerSettings, Obser
     audit_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8082")
     notifications_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8083")
     audit_log_public: bool = False
-    trusted_proxies: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
+    trusted_proxies: Networks = ()
     browser_origins: Annotated[
         tuple[PageOrigin, ...], NoDecode, BeforeValidator(_separated), Field(max_length=MOST_BROWSER_ORIGINS)
     ] = ()
 
-    egress_allow: Annotated[tuple[Network, ...], NoDecode, BeforeValidator(_networks)] = ()
     trusted_issuers: Annotated[tuple[TrustedIssuer, ...], Field(max_length=MOST_ISSUERS)] = ()
     oidc_issuer: IssuerUrl | None = None
     oidc_client_id: Annotated[str | None, Field(min_length=1, max_length=256, validate_default=True)] = None

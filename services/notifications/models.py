@@ -34,6 +34,7 @@ class NotificationType(StrEnum):
     CRITICAL_EVENT = "critical_event"
     ACCESS_REQUEST = "access_request"
     NEW_DEVICE = "new_device"
+    SINK_FAILURE = "sink_failure"
 
 
 class AlertType(StrEnum):

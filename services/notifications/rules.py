@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.events import access, platform, security, users
+from libs.common.events import access, platform, security, sinks, users
 from libs.common.events.envelope import Event, rfc3339
 from libs.common.events.notification_fields import Priority, is_relative_path, plain_line, plain_text
 from services.notifications.models import (
@@ -107,6 +107,10 @@ BY_TYPE: Mapping[str, Rule] = {
     access.AccessEnded.TYPE: Rule(
         "access_ended", NotificationType.ACCESS_REQUEST, "low", "Access ended: {permission}", "Why: {reason}.",
         members=("permission", "reason", "until", "user_id", "request_id"),
+    ),
+    sinks.SinkFailed.TYPE: Rule(
+        "sink_failed", NotificationType.SINK_FAILURE, "high", "Audit entries do not reach {name}",
+        action_required=True, members=("sink_id", "name", "state", "cursor"),
     ),
     users.DeviceFirstSeen.TYPE: Rule(
         "new_device", NotificationType.NEW_DEVICE, "high", "Sign-in from a new device",

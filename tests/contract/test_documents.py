@@ -106,6 +106,8 @@ def test_every_crash_point_is_listed() -> None:
         name for path in sources for name in re.findall(r'crashpoint\("([^"]+)"\)', path.read_text(encoding="utf-8"))
     }
     listed = set(
-        re.findall(r"`((?:gw|relay|cons|seq|sign|redact|export|mail|retention|anchor)\.\w+)`", read("ARCHITECTURE.md"))
+        re.findall(
+            r"`((?:gw|relay|cons|seq|sign|sink|redact|export|mail|retention|anchor)\.\w+)`", read("ARCHITECTURE.md")
+        )
     )
     assert listed == points

@@ -46,7 +46,8 @@ NOTIFICATIONS_EVENTS = Queue("notifications.events", EVENTS, ("#",))
 GATEWAY_OUTCOMES = Queue(
     "gateway.outcomes", EVENTS,
     ("reeve.operation.rejected.#", "reeve.setting.#", "reeve.notification.#", "reeve.alert.#", "reeve.export.#",
-     "reeve.saved_search.#", "reeve.redaction.#", "reeve.quarantine.#", "reeve.audit.retention.#"),
+     "reeve.saved_search.#", "reeve.redaction.#", "reeve.quarantine.#", "reeve.sink.#",
+     "reeve.audit.retention.#"),
 )  # fmt: skip
 
 QUEUES = (

@@ -15,6 +15,7 @@ from libs.common.events import (
     security,
     settings,
     sign_in,
+    sinks,
     users,
 )
 from libs.common.events.catalog import Catalog, MessageData
@@ -24,7 +25,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
-        deliveries, redactions, quarantine, security, retention,
+        deliveries, redactions, quarantine, security, retention, sinks,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

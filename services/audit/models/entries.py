@@ -18,6 +18,8 @@ MOST_TARGET_TYPE = 100
 MOST_TARGET_ID = 255
 
 OUR_SOURCE = "/reeve/"
+UNDOES = "undoes"
+"""The member of `details` that names the entry whose deed this one takes back."""
 OUTCOMES = ("success", "denied", "failure")
 SEVERITIES = ("info", "warning", "error", "critical")
 _ACTOR_TYPES = frozenset({"admin", "client", "system", "anonymous"})
@@ -25,7 +27,7 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}(
 
 _TOLD_ELSEWHERE = frozenset({
     "origin", "changes", "action", "outcome", "result", "status", "target_type", "target_id", "operation_id",
-    "sealed_value", "sealed_default_value",
+    "sealed_value", "sealed_default_value", "sealed_secret",
 })  # fmt: skip
 """Members of our own events that an entry has columns for, or that are no part of what happened."""
 # The first and the last moment that Python knows stand for the infinities in the database's driver.
@@ -86,6 +88,8 @@ def _our_own(event: Event, data: Mapping[str, Any], producer: str, catalog: Cata
     is_admin = actor_type == "admin"
     username = cut(origin.get("username"), 254) if is_admin else None
     told = {name: value for name, value in data.items() if name not in _TOLD_ELSEWHERE}
+    if isinstance(undoes := origin.get("undoes"), str):
+        told[UNDOES] = undoes[:36]
     sought = [value for name, value in told.items() if name not in NOT_SOUGHT]
     if event.type == RequestRecorded.TYPE:
         told["status"] = data.get("status")

@@ -45,12 +45,13 @@ async def search_logs(request: Request, reader: Reader, query: Annotated[SearchQ
 
 @router.get("/logs/{entry_id}")
 async def view_log(request: Request, reader: Reader, entry_id: UUID) -> Response:
-    """One entry."""
+    """One entry, and which one tells that it was undone."""
     async with searching(request) as session:
         row = await store.find(session, entry_id)
+        undone_by = await store.find_undoing(session, row) if row is not None else None
     if row is None:
         raise NotFound(f"no audit entry {entry_id}", code="audit_log_not_found")
-    return json_answer(entry_body(row))
+    return json_answer({**entry_body(row), "undone_by": undone_by})
 
 
 @router.get("/targets/{target_type}/{target_id:path}")

@@ -10,8 +10,9 @@ from uuid import UUID
 import asyncpg
 
 from libs.common.database.engine import Session, driver
+from libs.common.events.requests import OperationAccepted, RequestRecorded
 from libs.common.web.paging import MOST_COUNT
-from services.audit.models.entries import OUTCOMES, SEVERITIES
+from services.audit.models.entries import OUTCOMES, SEVERITIES, UNDOES
 from services.audit.models.leaves import sequence_of
 from services.audit.models.words import Group
 
@@ -25,6 +26,9 @@ EXACT = ("action", "target_type", "target_id", "admin_user_id", "source", "reque
 CLOSED: Mapping[str, Sequence[str]] = {"outcome": OUTCOMES, "severity": SEVERITIES}
 """Columns with few values, each a constant in the statement: an index of only the rare ones is not used otherwise."""
 _SELECT = f"SELECT {', '.join(SHOWN)} FROM entries"
+
+_NO_DEEDS = [OperationAccepted.TYPE, RequestRecorded.TYPE]
+"""What was asked for, and not what came of it."""
 
 Addresses = tuple[IPv4Address, IPv4Address] | tuple[IPv6Address, IPv6Address]
 """The first and the last address of a network."""
@@ -80,6 +84,19 @@ async def count(session: Session, filters: Filters) -> int:
 async def find(session: Session, entry_id: UUID) -> asyncpg.Record | None:
     """One entry as a record of `SHOWN`, or None."""
     return await driver(session).fetchrow(f"{_SELECT} WHERE sequence = $1 AND id = $2", sequence_of(entry_id), entry_id)
+
+
+async def find_undoing(session: Session, entry: asyncpg.Record) -> str | None:
+    """The id of the entry that tells of the undoing of another: of the same target, later, and done."""
+    if entry["target_type"] is None or entry["target_id"] is None:
+        return None
+    found = await driver(session).fetchval(
+        "SELECT id::text FROM entries WHERE target_type = $1 AND target_id = $2 AND sequence > $3 AND outcome = 'success'"
+        f" AND event_type <> ALL($4::text[]) AND words @@ $5::text::tsquery AND details ->> '{UNDOES}' = $6"
+        " ORDER BY sequence LIMIT 1",
+        entry["target_type"], entry["target_id"], entry["sequence"], _NO_DEEDS, _lexeme(True, entry["id"]), entry["id"],
+    )  # fmt: skip
+    return str(found) if found is not None else None
 
 
 def conditions(filters: Filters) -> tuple[list[str], list[Any]]:

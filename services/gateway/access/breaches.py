@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Protocol
 
-from services.gateway.access.issuers.destinations import ForbiddenDestination
+from libs.common.egress.destinations import ForbiddenDestination
 from services.gateway.access.issuers.egress import Egress
 from services.gateway.access.issuers.models import IssuerUnavailable, origin_of
 

@@ -43,7 +43,7 @@ from services.gateway.access.cross_site import CsrfFailed, kind_of
 from services.gateway.access.grants import ANY_ADMIN, permission_required
 from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.limits import Limit
-from services.gateway.access.origins import read_headers
+from services.gateway.access.origins import read_headers, undone_entry
 from services.gateway.access.permissions import GUARDS_SECRETS, PERMISSIONS
 from services.gateway.access.sessions import ANONYMOUS, AccessControl
 
@@ -168,6 +168,9 @@ class Protected(Guard, SecurityBase):
         state["caller"] = caller
         if state.get(BY_COOKIE):
             await _check_page(access, scope, address)
+        if (undoes := undone_entry(scope)) is not None:
+            state["origin"] = origin = origin.model_copy(update={"undoes": undoes})
+            state["caller"] = caller = _caller(actor, origin, state)
         if self._is_proof:
             state["response_headers"] = (await access.limits.login.take(f"proof:{actor.id}")).headers
         elif self._is_limited:

@@ -2,10 +2,13 @@
 
 from collections.abc import MutableMapping, Sequence
 from typing import Any
+from uuid import UUID
 
+from libs.common.errors import BadRequest
 from services.gateway.access.addresses import Network, client_address
 
 MOST_USER_AGENT = 512
+UNDOES = b"reeve-undoes"
 
 
 def read_headers(
@@ -26,6 +29,19 @@ def read_headers(
     peer = scope.get("client")
     address = client_address(peer[0] if peer else None, forwarded_for=forwarded, trusted=trusted)
     return address, _readable(agent), authorization
+
+
+def undone_entry(scope: MutableMapping[str, Any]) -> str | None:
+    """The audit entry that a write says it undoes, by `Reeve-Undoes`. Raises `BadRequest` for what is no entry's id."""
+    if scope["method"] in ("GET", "HEAD"):
+        return None
+    found = [value for name, value in scope["headers"] if name == UNDOES]
+    if not found:
+        return None
+    try:
+        return str(UUID(found[0].decode("latin-1")))
+    except ValueError:
+        raise BadRequest("Reeve-Undoes must be the id of an audit entry", code="invalid_undoes") from None
 
 
 def _readable(agent: bytes | None) -> str | None:

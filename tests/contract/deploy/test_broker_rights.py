@@ -54,6 +54,7 @@ PUBLISHES = [
     ("audit", EVENTS, "reeve.quarantine.replayed.v1"),
     ("audit", EVENTS, "reeve.audit.redacted.v1"),
     ("audit", EVENTS, "reeve.audit.retention.changed.v1"),
+    ("audit", EVENTS, "reeve.sink.created.v1"),
     ("audit", EVENTS, "reeve.operation.rejected.v1"),
     ("audit", DEAD, AUDIT_EVENTS.name),
 ]

@@ -97,7 +97,7 @@ def test_only_the_gateway_and_the_two_views_have_a_port_on_the_host_and_only_loc
 
 def test_the_stores_have_no_way_out(compose: Compose) -> None:
     networks = compose.raw["networks"]
-    for name in ("postgres", "rabbitmq", "audit", SIGNER, "settings", "prepare"):
+    for name in ("postgres", "rabbitmq", SIGNER, "settings", "prepare"):
         joined = _services(compose)[name]["networks"]
         assert all((networks[network] or {}).get("internal") for network in joined), name
     assert not set(_services(compose)["grafana"]["networks"]) & set(_services(compose)["postgres"]["networks"])

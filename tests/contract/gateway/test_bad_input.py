@@ -66,6 +66,8 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/audit/retention/holds"): {"name": "Case 12", "reason": "a court asks", "filter": {}},
     ("POST", f"{ADMIN}/audit/retention/holds/{USER}/lift"): {"reason": "closed"},
     ("POST", f"{ADMIN}/audit/retention/run"): {"dry_run": True},
+    ("POST", f"{ADMIN}/audit/sinks"): {"name": "SIEM", "target": {"kind": "syslog", "host": "siem.example.com"}},
+    ("PUT", f"{ADMIN}/audit/sinks/{USER}"): {"name": "SIEM", "target": {"kind": "syslog", "host": "siem.example.com"}},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
     ("POST", f"{ADMIN}/audit/verify"): {"first": 0, "count": 256},
 }

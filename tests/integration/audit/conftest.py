@@ -1,6 +1,7 @@
 """The audit service on a real Postgres: its consumer, and its routes called in-process."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_network
 from pathlib import Path
 
 import asyncpg
@@ -15,6 +16,7 @@ from services.audit.app import LOG_KEY, build
 from services.audit.config import Config
 from tests.integration.audit.archive import Archive, Built
 from tests.integration.audit.exporting import Exporter
+from tests.integration.audit.sinks import Sinks
 from tests.support.postgres import PlatformDatabase
 
 MakeDatabase = Callable[..., Awaitable[PlatformDatabase]]
@@ -57,3 +59,11 @@ async def owner(built: Built) -> AsyncIterator[asyncpg.Connection]:
 async def exporter(built: Built, archive: Archive) -> Exporter:
     """Exports of the archive."""
     return Exporter(built, archive)
+
+
+@pytest.fixture
+async def sinks(built: Built, archive: Archive) -> AsyncIterator[Sinks]:
+    """Sinks of the archive that may reach this machine."""
+    made = Sinks(built, archive, allowed=(ip_network("127.0.0.0/8"),))
+    yield made
+    await made.close()

@@ -235,7 +235,7 @@ async def test_the_total_is_capped(archive: Archive) -> None:
 
 async def test_an_entry_is_found_by_its_id(filled: Archive) -> None:
     for listed in (await filled.body("/logs"))["logs"]:
-        assert await filled.body(f"/logs/{listed['id']}") == listed
+        assert await filled.body(f"/logs/{listed['id']}") == {**listed, "undone_by": None}
 
 
 @pytest.mark.parametrize(
@@ -270,3 +270,27 @@ async def test_hostile_filters_find_nothing_and_break_nothing(filled: Archive) -
             assert await filled.found(f"?{name}={value}") == [], (name, text)
     many = urlencode([("action", f"action-{number}") for number in range(50)])
     assert await filled.found(f"?{many}") == []
+
+
+async def test_an_entry_names_the_one_that_tells_that_it_was_undone(archive: Archive) -> None:
+    def told(data: dict[str, object], kind: str = "reeve.user.status_changed.v1", **given: object) -> Event:
+        undoes = {"undoes": original} if original else {}
+        return request_recorded(
+            type=kind, **{"subject": "user/7", "origin": undoes, "data": {"user_id": "7", **data}, **given}
+        )
+
+    original: str | None = None
+    deed = told({})
+    await archive.record(deed)
+    original = (await archive.body("/logs"))["logs"][0]["id"]
+    elsewhere, failed = told({}, subject="user/8"), told({"outcome": "failure"})
+    asked = told({"action": "change"}, "reeve.operation.accepted.v1")
+    answered = told({"action": "change"}, "reeve.request.recorded.v1")
+    await archive.record(elsewhere, failed, asked, answered)
+    assert (await archive.body(f"/logs/{original}"))["undone_by"] is None
+    done, later = told({}), told({})
+    await archive.record(done, later)
+    view = await archive.body(f"/logs/{original}")
+    undoing = await archive.body(f"/logs/{view['undone_by']}")
+    assert (undoing["event_id"], undoing["details"]["undoes"]) == (done.id, original)
+    assert undoing["undone_by"] is None

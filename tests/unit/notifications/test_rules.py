@@ -78,6 +78,10 @@ def alerts_of(event: Event) -> list[AlertDraft]:
             {"event_type": "token_reuse", "subject": "s1", "security_severity": "critical"}, "critical",
             ("security_alert", "critical", "Security event token_reuse: s1"),
         ),
+        (
+            "reeve.sink.failed.v1", {"name": "SIEM", "state": "failing", "cursor": 7}, "error",
+            ("sink_failure", "high", "Audit entries do not reach SIEM"),
+        ),
         ("com.shop.payment.lost.v1", {}, "critical", ("critical_event", "critical", "Critical event: com.shop.payment.lost.v1")),
         ("com.shop.payment.lost.v1", [1, 2], "CRITICAL", ("critical_event", "critical", "Critical event: com.shop.payment.lost.v1")),
         ("reeve.setting.changed.v1", {}, "critical", ("critical_event", "critical", "Critical event: reeve.setting.changed.v1")),

@@ -5,20 +5,14 @@ No redirect is followed, no proxy variable is read, no cookie is kept. A name is
 address that was judged is the address that is connected to.
 """
 
-import asyncio
-import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from ipaddress import ip_address
-from typing import Any
 
 import aiohttp
-from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 from yarl import URL
 
-from services.gateway.access.addresses import Network
-from services.gateway.access.issuers.destinations import ForbiddenDestination, check_address, check_url
+from libs.common.egress.destinations import ForbiddenDestination, Network, check_url
+from libs.common.egress.resolver import JudgingResolver, forbidden_by
 from services.gateway.access.issuers.models import IssuerUnavailable, origin_of
 
 CALL_SECONDS = 3.0
@@ -79,7 +73,7 @@ class Egress:
             ) as response:
                 return Answer(response.status, await self._body(response))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            forbidden = _forbidden(error)
+            forbidden = forbidden_by(error)
             if forbidden is not None:
                 raise forbidden from error
             raise IssuerUnavailable(f"{origin_of(url)}: {type(error).__name__}") from error
@@ -98,7 +92,7 @@ class Egress:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
-                    limit=MOST_CALLS_AT_ONCE, resolver=_JudgingResolver(self._allowed), use_dns_cache=False
+                    limit=MOST_CALLS_AT_ONCE, resolver=JudgingResolver(self._allowed), use_dns_cache=False
                 ),
                 timeout=aiohttp.ClientTimeout(total=self._seconds),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -106,32 +100,3 @@ class Egress:
                 trust_env=False,
             )
         return self._session
-
-
-class _JudgingResolver(AbstractResolver):
-    """Gives only addresses that may be reached; what is connected to is exactly what it gave."""
-
-    def __init__(self, allowed: Sequence[Network]) -> None:
-        self._allowed = allowed
-        self._names = ThreadedResolver(asyncio.get_running_loop())
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        found: list[ResolveResult] = await self._names.resolve(host, port, family)
-        for one in found:
-            check_address(ip_address(one["host"].partition("%")[0]), host=host, allowed=self._allowed)
-        return found
-
-    async def close(self) -> None:
-        await self._names.close()
-
-
-def _forbidden(error: BaseException | None) -> ForbiddenDestination | None:
-    """The judgement of an address, wherever the client's own errors wrapped it."""
-    seen: Any = error
-    while seen is not None:
-        if isinstance(seen, ForbiddenDestination):
-            return seen
-        seen = seen.__cause__ or seen.__context__
-    return None

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from hashlib import sha256
 from urllib.parse import quote_plus
 
+from libs.common.egress.destinations import ForbiddenDestination
 from libs.common.errors import BadRequest
 from libs.common.web.body import parse_json
 from services.gateway.access.cache import ShortCache
 from services.gateway.access.issuers.claims import identity_of_introspection
-from services.gateway.access.issuers.destinations import ForbiddenDestination
 from services.gateway.access.issuers.egress import Egress
 from services.gateway.access.issuers.issuer import Issuer
 from services.gateway.access.issuers.models import BadToken, Identity, IssuerUnavailable, TrustedIssuer

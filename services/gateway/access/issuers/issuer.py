@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from prometheus_client import Counter
 
 from libs.common import logs
-from services.gateway.access.issuers.destinations import ForbiddenDestination
+from libs.common.egress.destinations import ForbiddenDestination
 from services.gateway.access.issuers.egress import Egress
 from services.gateway.access.issuers.keys import BadKeys, VerifyingKey, read_keys
 from services.gateway.access.issuers.metadata import BadMetadata, Metadata, discovery_urls, read_metadata

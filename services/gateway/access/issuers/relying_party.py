@@ -8,10 +8,10 @@ from urllib.parse import urlencode
 
 from pydantic import SecretStr
 
+from libs.common.egress.destinations import ForbiddenDestination
 from libs.common.errors import BadRequest
 from libs.common.web.body import parse_json
 from services.gateway.access.issuers.compact import Compact, read_compact, verify
-from services.gateway.access.issuers.destinations import ForbiddenDestination
 from services.gateway.access.issuers.egress import Answer, Egress
 from services.gateway.access.issuers.id_tokens import (
     Expected,

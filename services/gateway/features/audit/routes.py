@@ -4,15 +4,17 @@ from typing import Annotated, Literal
 from urllib.parse import quote
 from uuid import UUID
 
+import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
 
 from libs.common.identity import Caller
 from libs.common.web.query import query_of
 from services.gateway.access.guard import requires
+from services.gateway.features.audit.models import UNDOES, undo_of
 from services.gateway.features.audit.schemas import (
     ActionsResponse,
     AuditEntriesResponse,
-    AuditEntryResponse,
+    AuditEntryDetailsResponse,
     AuditGapsResponse,
     AuditProofResponse,
     AuditRangeQuery,
@@ -58,10 +60,23 @@ async def search_audit_logs(
     return await forward(request, caller, service="audit", path="/internal/audit/logs")
 
 
-@router.get("/logs/{entry_id}", responses=answers(AuditEntryResponse))
+@router.get("/logs/{entry_id}", responses=answers(AuditEntryDetailsResponse))
 async def view_audit_log(request: Request, caller: MayRead, entry_id: UUID) -> Response:
-    """One entry, whole."""
-    return await forward(request, caller, service="audit", path=f"/internal/audit/logs/{entry_id}")
+    """One entry, whole; and where what it tells can be undone, the request that does so.
+
+    That request is an ordinary one, with the permission and the record of its route; its header `Reeve-Undoes` links it to this
+    entry, whose `undone_by` then names the entry of the undoing.
+    """
+    answer = await forward(request, caller, service="audit", path=f"/internal/audit/logs/{entry_id}")
+    if answer.status_code != 200:
+        return answer
+    entry = orjson.loads(bytes(answer.body))
+    undo = undo_of(entry) if entry["undone_by"] is None else None
+    offered = None
+    if undo is not None and caller.actor.may(undo.permission):
+        headers = {UNDOES: entry["id"], **undo.headers}
+        offered = {"method": undo.method, "path": undo.path, "body": undo.body, "headers": headers}
+    return Response(orjson.dumps({**entry, "undo": offered}), media_type="application/json")
 
 
 @router.get("/logs/{entry_id}/proof", responses=PROVEN)

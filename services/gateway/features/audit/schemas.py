@@ -100,6 +100,22 @@ class AuditEntryResponse(BaseModel):
     redactions: list[EntryRedaction] | None
 
 
+class UndoResponse(BaseModel):
+    """A request that undoes an entry: send it as it is, with these headers. It is checked and recorded like any other."""
+
+    method: str
+    path: str
+    body: dict[str, Any] | None
+    headers: dict[str, str]
+
+
+class AuditEntryDetailsResponse(AuditEntryResponse):
+    """One entry; `undo` where it can be undone by whoever asks, `undone_by` the entry that tells that it was."""
+
+    undo: UndoResponse | None
+    undone_by: str | None
+
+
 class AuditEntriesResponse(ListResponse):
     """One page of the log."""
 

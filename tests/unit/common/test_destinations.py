@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from services.gateway.access.issuers.destinations import (
+from libs.common.egress.destinations import (
     ForbiddenDestination,
     check_address,
     check_url,

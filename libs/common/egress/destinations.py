@@ -1,44 +1,44 @@
-"""Which addresses a call to an issuer may reach: public ones, and those that the operator allowed. Pure."""
+"""Which addresses a call to the outside may reach: public ones, and those that the operator allowed. Pure."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
-
-from services.gateway.access.addresses import Network
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 
 Address = IPv4Address | IPv6Address
+Network = IPv4Network | IPv6Network
 
 
 class ForbiddenDestination(Exception):
     """A call that is not made."""
 
 
-def check_url(url: str, *, allowed: Sequence[Network]) -> None:
+def check_url(url: str, *, allowed: Sequence[Network], trusts_loopback: bool = True) -> None:
     """Raise `ForbiddenDestination` for a URL that no call may go to, as far as its text tells.
 
     https, or http where the host is a loopback or an allowed address; an address instead of a name is judged here.
+    A loopback is trusted where an operator wrote the URL, and only as allowed where an administrator did.
     """
     parts = urlsplit(url)
     address = literal(parts.hostname or "")
     if parts.scheme == "https":
         if address is not None:
-            check_address(address, host=parts.hostname or "", allowed=allowed)
+            check_address(address, host=parts.hostname or "", allowed=allowed, trusts_loopback=trusts_loopback)
         return
-    is_near = is_loopback_name(parts.hostname or "") or (
+    is_near = (trusts_loopback and is_loopback_name(parts.hostname or "")) or (
         address is not None and any(address in network for network in allowed if network.version == address.version)
     )
     if parts.scheme != "http" or not is_near:
         raise ForbiddenDestination(f"{parts.scheme}://{parts.hostname}: only https, or http to loopback")
 
 
-def check_address(address: Address, *, host: str, allowed: Sequence[Network]) -> None:
-    """Raise `ForbiddenDestination` unless `address`, which `host` leads to, is public, allowed, or loopback by name."""
+def check_address(address: Address, *, host: str, allowed: Sequence[Network], trusts_loopback: bool = True) -> None:
+    """Raise `ForbiddenDestination` unless `address`, which `host` leads to, is public, allowed, or trusted loopback."""
     real = embedded(address)
     if any(real in network for network in allowed if network.version == real.version):
         return
-    if real.is_loopback and is_loopback_name(host):
+    if trusts_loopback and real.is_loopback and is_loopback_name(host):
         return
     if not real.is_global or real.is_multicast or real.is_reserved:
         raise ForbiddenDestination(f"{host} leads to {address}, which REEVE_EGRESS_ALLOW does not contain")

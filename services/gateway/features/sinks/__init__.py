@@ -1,0 +1,1 @@
+"""Sinks: where the entries of the audit log stream to."""

@@ -1,0 +1,38 @@
+"""Those who send for sinks as a process of its own, so that it can be killed: `python -m tests.integration.audit.sink_process`.
+
+It reads the database's URL and the folder of the keys from its command line and ends when nothing is due.
+"""
+
+import asyncio
+import sys
+from ipaddress import ip_network
+from pathlib import Path
+
+from libs.common.database.engine import Database
+from libs.common.keys import load_or_create_secret
+from libs.common.sealing import Locker
+from services.audit.sending.syslog import SyslogSender
+from services.audit.sending.webhook import WebhookSender
+from services.audit.streamer import Streamer
+
+
+async def main(url: str, keys: Path) -> None:
+    """Do what is due, in small batches; a failure is tried again at once."""
+    database = Database(url, schema="audit", application="sinks")
+    allowed = (ip_network("127.0.0.0/8"),)
+    webhooks = WebhookSender(allowed)
+    streamer = Streamer(
+        database, syslog=SyslogSender(allowed), webhooks=webhooks,
+        locker=Locker(load_or_create_secret(keys / "audit.sinks")), most_entries=10, lease_seconds=6.0, send_seconds=5.0,
+        pause=lambda failures, retry_after_seconds: 0.0,
+    )  # fmt: skip
+    while due := await streamer.due():
+        for sink_id in due:
+            while await streamer.turn(sink_id):
+                pass
+    await webhooks.close()
+    await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
