@@ -18,7 +18,7 @@ CLIENT = {
     "scopes": ["events:publish"], "event_types": ["com.shop.*", "platform.*"],
 }  # fmt: skip
 SECOND_GATEWAY = "gateway-2"
-CONNECTIONS = {"REEVE_DATABASE_CONNECTIONS": "5"}
+CONNECTIONS = {"REEVE_DATABASE_CONNECTIONS": "3"}
 """Several platforms under test share the 100 connections of a usual Postgres."""
 
 

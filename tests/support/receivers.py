@@ -150,7 +150,7 @@ async def webhook_receiver(
     receiver = WebhookReceiver(secret)
     app = web.Application()
     app.router.add_post("/hook", receiver.serve)
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, host, 0, ssl_context=tls)
     await site.start()

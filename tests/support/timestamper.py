@@ -87,7 +87,7 @@ async def listening(handler: object) -> AsyncIterator[str]:
     """An HTTP server that gives every POST to the handler; its address."""
     app = web.Application()
     app.router.add_post("/", handler)  # type: ignore[arg-type]
-    runner = web.AppRunner(app)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()

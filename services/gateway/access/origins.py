@@ -33,7 +33,7 @@ def read_headers(
 
 def undone_entry(scope: MutableMapping[str, Any]) -> str | None:
     """The audit entry that a write says it undoes, by `Reeve-Undoes`. Raises `BadRequest` for what is no entry's id."""
-    if scope["method"] in ("GET", "HEAD"):
+    if scope.get("method") in (None, "GET", "HEAD"):
         return None
     found = [value for name, value in scope["headers"] if name == UNDOES]
     if not found:

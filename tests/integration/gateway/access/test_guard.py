@@ -52,7 +52,7 @@ async def test_a_request_leaves_who_did_what_to_what(door: Door) -> None:
     assert (caller.actor.username, caller.actor.role) == ("viewer@example.com", "viewer")
     assert caller.origin.model_dump() == {
         "username": "viewer@example.com", "ip_address": "203.0.113.7", "user_agent": "browser/1",
-        "request_id": "request-1", "session_id": door.access.tokens.verify(token).sid,
+        "request_id": "request-1", "session_id": door.access.tokens.verify(token).sid, "undoes": None,
     }  # fmt: skip
     assert caller.correlation_id == "request-1"
 

@@ -206,7 +206,7 @@ async def test_a_renewal_that_learns_that_it_holds_no_more_ends_it_and_one_that_
 
 
 async def test_nothing_is_renewed_after_the_end() -> None:
-    clock = Clock()
+    clock, before = Clock(), asyncio.all_tasks()
     kept, source = cache(clock), Source()
     source.go.set()
     await kept.load("a", source)
@@ -216,4 +216,4 @@ async def test_nothing_is_renewed_after_the_end() -> None:
     await asyncio.sleep(0)
     kept.close()
     await asyncio.sleep(0)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
+    assert asyncio.all_tasks() == before
