@@ -21,8 +21,6 @@ _BLOCKING = """
         WHERE ((e.admin_user_id = $2 AND $1 = $3) OR (e.target_type = $1 AND e.target_id = $2)) AND keeps(h, e)
     ) ORDER BY name
 """
-MOST_ASKED = 10_000
-"""Places that one question may name."""
 
 
 async def place(session: Session, *, name: str, reason: str, filters: HoldFilter, by: str) -> Hold | None:
@@ -68,24 +66,9 @@ async def count_in_force(session: Session) -> int:
     return int(await connection.fetchval("SELECT count(*) FROM legal_holds WHERE lifted_at IS NULL"))
 
 
-async def held(session: Session, sequences: Sequence[int]) -> Sequence[int]:
-    """Those of at most 10,000 places whose entries a hold keeps, in order.
-
-    Nobody places a hold until the end of the caller's transaction, so that what was not held may be erased in it.
-    """
-    if len(sequences) > MOST_ASKED:
-        raise ValueError(f"at most {MOST_ASKED} places at once, got {len(sequences)}")
-    connection = driver(session)
-    await connection.execute(_TURN)
-    rows = await connection.fetch(
-        "SELECT sequence FROM entries AS e WHERE sequence = ANY($1::bigint[]) AND is_held(e) ORDER BY sequence",
-        list(sequences),
-    )
-    return [row["sequence"] for row in rows]
-
-
 async def blocked_by(session: Session, subject: Subject) -> Sequence[str]:
-    """The names of the holds that keep an entry which tells of the subject. As with `held`, nobody places one meanwhile."""
+    """The names of the holds that keep an entry which tells of the subject. Nobody places one
+    until the end of the caller's transaction."""
     connection = driver(session)
     await connection.execute(_TURN)
     rows = await connection.fetch(_BLOCKING, subject.type, subject.id, ACTS_AS_ADMIN)

@@ -15,7 +15,6 @@ from services.audit.archive import ArchiveRefused
 from services.audit.log.checkpoints import open_checkpoint
 from services.audit.log.proofs import is_included
 from services.audit.log.tree import leaf_hash
-from services.audit.store import holds
 from services.audit.store import retention as store
 from tests.integration.audit.archive import ADMIN, Archive, Built, platform_event, request_recorded
 from tests.integration.audit.keeping import Keeper
@@ -208,13 +207,17 @@ async def test_several_processes_run_one_run(keeper: Keeper) -> None:
     assert [tuple(row) for row in rows] == [(OLD, OLD)]
 
 
-async def test_those_that_a_hold_keeps_are_told(keeper: Keeper) -> None:
-    await keeper.ask(PlaceHold(name="Shop", reason="A court", filter=HoldFilter(event_type="com.shop.order.placed.v1")))
-    kinds = await keeper.owner.fetch("SELECT sequence FROM entries WHERE event_type = 'com.shop.order.placed.v1'")
-    async with keeper.built.database.transaction() as session:
-        assert await holds.held(session, range(OLD)) == sorted(row["sequence"] for row in kinds)
-        with pytest.raises(ValueError, match="at most"):
-            await holds.held(session, range(holds.MOST_ASKED + 1))
+async def test_what_a_sink_has_not_sent_yet_stays_until_it_has(keeper: Keeper) -> None:
+    await keeper.owner.execute(
+        "INSERT INTO sinks (id, name, target, format, filters, is_enabled, created_by, cursor)"
+        " SELECT gen_random_uuid(), name, '{}', 'json', '{}', is_enabled, 'admin-1', cursor"
+        " FROM (VALUES ('slow', true, 7), ('given up', false, 2)) AS made (name, is_enabled, cursor)"
+    )
+    assert (await keeper.turns()).pruned == 7
+    assert (await keeper.left())[0] == 7
+    await keeper.owner.execute("UPDATE sinks SET cursor = 1000")
+    await keeper.turns()
+    assert (await keeper.left())[0] == OLD
 
 
 async def test_nothing_goes_while_the_archive_is_not_what_was_verified(keeper: Keeper) -> None:

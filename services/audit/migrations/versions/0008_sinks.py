@@ -11,8 +11,16 @@ branch_labels = None
 depends_on = None
 
 
+_IS_HELD = """
+    CREATE OR REPLACE FUNCTION is_held(e entries) RETURNS boolean LANGUAGE sql STABLE SET search_path = audit, pg_temp AS $$
+        SELECT EXISTS (SELECT FROM legal_holds AS h WHERE h.lifted_at IS NULL AND keeps(h, e) IS TRUE) {more}
+    $$
+"""
+_UNSENT = "OR EXISTS (SELECT FROM sinks WHERE is_enabled AND cursor <= e.sequence)"
+
+
 def upgrade() -> None:
-    """One new table, which the service's role may write."""
+    """One new table, which the service's role may write; what a sink has yet to send is not pruned."""
     op.execute(
         text(
             """
@@ -50,8 +58,10 @@ def upgrade() -> None:
         )
     )
     op.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON sinks TO {ddl.role()}"))
+    op.execute(text(_IS_HELD.format(more=_UNSENT)))
 
 
 def downgrade() -> None:
     """Undo `upgrade`."""
+    op.execute(text(_IS_HELD.format(more="")))
     op.execute(text("DROP TABLE sinks"))
