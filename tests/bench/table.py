@@ -84,7 +84,7 @@ def _access(found: dict[str, Any]) -> Iterator[Row]:
     yield (
         f"{unknown['tokens']} tokens with unknown keys at {unknown['per_second']:.0f}/s",
         f"{unknown['fetches']} fetch of the key set, refused p99 {unknown['refused_p99_ms']} ms",
-        f"others meanwhile p99 {unknown['served_p99_ms']} ms", "1 fetch, p99 < 50 ms",
+        f"others meanwhile p99 {unknown['served_p99_ms']} ms", "at most 1 fetch, p99 < 50 ms",
     )  # fmt: skip
 
 
