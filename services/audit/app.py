@@ -10,7 +10,7 @@ from libs.common.database.migrate import is_current
 from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.commands import CommandConsumer
 from libs.common.delivery.relay import Relay
-from libs.common.delivery.subscriber import Subscriber
+from libs.common.delivery.subscriber import Handle, Subscriber
 from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
 from libs.common.exports.commands import ExportCommands
@@ -30,11 +30,12 @@ from libs.common.start import assertion_verifier, open_database, open_transport,
 from libs.common.web.app import create_app
 from libs.common.web.paging import CursorKey
 from libs.common.web.service import Service
+from libs.common.webhooks import secret_bytes
 from services.audit.anchors.anchor import Anchor
 from services.audit.anchors.anchoring import Anchoring
 from services.audit.anchors.file import FileAnchor
 from services.audit.anchors.timestamper import TimestampAnchor, roots_of
-from services.audit.anchors.webhook import WebhookAnchor, secret_of
+from services.audit.anchors.webhook import WebhookAnchor
 from services.audit.archive import Archivist
 from services.audit.commands.quarantine import QuarantineCommands
 from services.audit.commands.redactions import RedactionCommands, redact_erased_users
@@ -133,16 +134,6 @@ def build(
     app.include_router(gap_routes.router)
     app.include_router(retention_routes.router)
 
-    async def record_and_redact(session: Session, arrived: Sequence[Arrived]) -> None:
-        await recorder.record_events(session, arrived)
-        await redact_erased_users(session, arrived)
-
-    replayed = Recorder()
-
-    async def record_again(session: Session, arrived: Sequence[Arrived]) -> None:
-        await replayed.record_events(session, arrived)
-        await redact_erased_users(session, arrived)
-
     async def count_and_sequence(arrived: Sequence[Arrived]) -> None:
         await recorder.count_stored(arrived)
         sequencer.wake()
@@ -151,7 +142,7 @@ def build(
         database,
         transport,
         AUDIT_EVENTS,
-        handle=record_and_redact,
+        handle=_recording(recorder),
         after=count_and_sequence,
         catalog=CATALOG,
         letters=quarantine,
@@ -194,7 +185,7 @@ def build(
             **COMMANDS,
             **RETENTION_COMMANDS,
             **RedactionCommands().handlers(),
-            **QuarantineCommands(record_again, CATALOG, speaks_as=SPEAKS_AS).handlers(),
+            **QuarantineCommands(_recording(Recorder()), CATALOG, speaks_as=SPEAKS_AS).handlers(),
             **sinks.handlers(),
             **ExportCommands(sources, speaks_as=SPEAKS_AS).handlers(),
         },
@@ -228,13 +219,23 @@ def build(
     )
 
 
+def _recording(recorder: Recorder) -> Handle:
+    """Stores what arrived, and begins to redact whose account was erased."""
+
+    async def record(session: Session, arrived: Sequence[Arrived]) -> None:
+        await recorder.record_events(session, arrived)
+        await redact_erased_users(session, arrived)
+
+    return record
+
+
 def _anchors(config: Config) -> list[Anchor]:
     """Those that are configured."""
     found: list[Anchor] = []
     if config.audit_anchor_file is not None:
         found.append(FileAnchor(config.audit_anchor_file))
     if config.audit_anchor_webhook_url is not None and config.audit_anchor_webhook_secret is not None:
-        secret = secret_of(config.audit_anchor_webhook_secret.get_secret_value())
+        secret = secret_bytes(config.audit_anchor_webhook_secret.get_secret_value())
         found.append(WebhookAnchor(str(config.audit_anchor_webhook_url), secret, origin=config.audit_log_origin))
     if config.audit_anchor_tsa_url is not None and config.audit_anchor_tsa_roots is not None:
         found.append(TimestampAnchor(str(config.audit_anchor_tsa_url), roots_of(config.audit_anchor_tsa_roots)))

@@ -13,7 +13,7 @@ from libs.common.config import (
     HttpSettings,
     ObservabilitySettings,
 )
-from services.audit.anchors.webhook import secret_of
+from libs.common.webhooks import secret_bytes
 from services.audit.log.notes import is_key_name
 
 
@@ -24,7 +24,7 @@ def _key_name(value: str) -> str:
 
 
 def _webhook_secret(value: SecretStr) -> SecretStr:
-    secret_of(value.get_secret_value())
+    secret_bytes(value.get_secret_value())
     return value
 
 

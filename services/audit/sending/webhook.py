@@ -4,9 +4,6 @@ A batch has the same `webhook-id` and the same body at each attempt. No redirect
 a name is resolved once, and the address that was judged is the one that is connected to.
 """
 
-import base64
-import hashlib
-import hmac
 import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC
@@ -19,6 +16,7 @@ from yarl import URL
 from libs.common.egress.destinations import ForbiddenDestination, Network, check_url
 from libs.common.egress.resolver import JudgingResolver, forbidden_by
 from libs.common.events.envelope import rfc3339
+from libs.common.webhooks import signature
 from services.audit.models.sinks import Batch, SendFailed, error_text
 
 MOST_CONNECTIONS = 32
@@ -43,7 +41,7 @@ class WebhookSender:
             "User-Agent": "reeve-audit",
             "webhook-id": batch.id,
             "webhook-timestamp": str(stamp),
-            "webhook-signature": signature(secret, batch.id, stamp, body),
+            "webhook-signature": signature(secret, message_id=batch.id, stamp=stamp, body=body),
         }
         try:
             check_url(target["url"], allowed=self._allowed, trusts_loopback=False)
@@ -88,12 +86,6 @@ def body_of(batch: Batch) -> bytes:
     return b'{"type":"%s","timestamp":"%s","data":{"first":%d,"last":%d,"entries":[%s]}}' % (
         kind.encode(), rfc3339(last.created_at).encode(), batch.entries[0].sequence, last.sequence, entries,
     )  # fmt: skip
-
-
-def signature(secret: bytes, message_id: str, stamp: int, body: bytes) -> str:
-    """HMAC-SHA256 over id, seconds since 1970 and body, as version 1 writes it."""
-    digest = hmac.digest(secret, f"{message_id}.{stamp}.".encode() + body, hashlib.sha256)
-    return f"v1,{base64.b64encode(digest).decode()}"
 
 
 def _judge(status: int, retry_after: str | None, *, now: float) -> None:

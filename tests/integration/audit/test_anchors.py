@@ -14,11 +14,12 @@ import pytest
 from aiohttp import web
 
 from libs.common.keys import load_or_create_ed25519
+from libs.common.webhooks import secret_bytes
 from services.audit.anchors.anchor import Anchor, AnchorFailed
 from services.audit.anchors.anchoring import MOST_RETRY_SECONDS, Anchoring, pause_seconds
 from services.audit.anchors.file import FileAnchor
 from services.audit.anchors.timestamper import TimestampAnchor, roots_of
-from services.audit.anchors.webhook import WebhookAnchor, secret_of
+from services.audit.anchors.webhook import WebhookAnchor
 from services.audit.app import LOG_KEY
 from services.audit.log.checkpoints import open_checkpoint, signed_checkpoint
 from services.audit.log.notes import SigningKey
@@ -207,8 +208,8 @@ def test_pauses_grow_with_failures_and_end_with_success() -> None:
 
 
 def test_a_secret_is_24_to_64_bytes_and_never_repeated() -> None:
-    assert secret_of(f"whsec_{base64.b64encode(SECRET).decode()}") == SECRET
+    assert secret_bytes(f"whsec_{base64.b64encode(SECRET).decode()}") == SECRET
     for text in ("", "whsec_", "whsec_c2hvcnQ=", base64.b64encode(SECRET).decode(), "whsec_%%%"):
         with pytest.raises(ValueError, match="must be whsec_") as caught:
-            secret_of(text)
+            secret_bytes(text)
         assert len(text) < 7 or text not in str(caught.value)

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.common.webhooks import secret_bytes
 from services.audit.models import sinks, syslog
 from services.audit.models.sinks import Outgoing, Place
 from services.audit.sending.webhook import _seconds
-from services.gateway.features.sinks.models import secret_bytes
 from tests.support.receivers import HEADER
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -8,7 +8,7 @@ import orjson
 from libs.common.events.sinks import ChangeSink, CreateSink, SinkDefinition
 from libs.common.identity import Caller, Origin
 from libs.common.sealing import seal
-from services.gateway.features.sinks.models import secret_bytes
+from libs.common.webhooks import secret_bytes
 from services.gateway.features.sinks.schemas import SinkRequest
 from services.gateway.upstream.client import Upstream
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StrictBool
 
 from libs.common.events.sinks import SinkFormat, SinkName, Starts, Target
+from libs.common.webhooks import secret_bytes
 from services.gateway.features.schemas import ListResponse
-from services.gateway.features.sinks.models import secret_bytes
 
 MOST_FILTERS = 20
 MOST_SECRET = 128
