@@ -37,6 +37,7 @@ from services.audit.anchors.file import FileAnchor
 from services.audit.anchors.timestamper import TimestampAnchor, roots_of
 from services.audit.anchors.webhook import WebhookAnchor
 from services.audit.archive import Archivist
+from services.audit.commands.event_schemas import learn_schemas, open_book
 from services.audit.commands.quarantine import QuarantineCommands
 from services.audit.commands.redactions import RedactionCommands, redact_erased_users
 from services.audit.commands.retention import RETENTION_COMMANDS
@@ -147,6 +148,7 @@ def build(
         catalog=CATALOG,
         letters=quarantine,
         checks_services=True,
+        registered=open_book(database),
     )
     relay = Relay(database, transport, producer=NAME)
 
@@ -220,11 +222,12 @@ def build(
 
 
 def _recording(recorder: Recorder) -> Handle:
-    """Stores what arrived, and begins to redact whose account was erased."""
+    """Stores what arrived, begins to redact whose account was erased, and learns which types have a schema."""
 
     async def record(session: Session, arrived: Sequence[Arrived]) -> None:
         await recorder.record_events(session, arrived)
         await redact_erased_users(session, arrived)
+        await learn_schemas(session, arrived)
 
     return record
 

@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind
 
 from libs.common import logs, telemetry
 from libs.common.broker.topology import Queue
-from libs.common.broker.transport import Delivery, Subscription, Transport, Unconfirmed, Unroutable
+from libs.common.broker.transport import Delivery, Message, Subscription, Transport, Unconfirmed, Unroutable
 from libs.common.crashpoint import crashpoint
 from libs.common.database import dead_letters, inbox, senders
 from libs.common.database.dead_letters import DeadLetter
@@ -28,6 +28,8 @@ from libs.common.delivery.senders import RegisteredClient, misfit, producer_of, 
 from libs.common.errors import Unavailable
 from libs.common.events.catalog import Catalog
 from libs.common.events.envelope import MOST_EVENT_BYTES, MalformedEvent, decode_message
+from libs.common.events.event_types import CHANGES
+from libs.common.events.registered import SchemaBook
 
 MOST_MESSAGES = 256
 """Messages in one transaction: fewer commits where every message holds one event."""
@@ -44,6 +46,8 @@ TRIES = 5
 """Tries of an event whose failure is of no known kind, before it becomes a dead letter."""
 CLIENT_REGISTERED = "reeve.client.registered.v1"
 CLIENT_DELETED = "reeve.client.deleted.v1"
+GATEWAY = "gateway"
+"""The service that says which types are registered."""
 
 log = logs.get("subscriber")
 
@@ -74,7 +78,9 @@ class Subscriber:
 
     `after` runs when that transaction has committed; `give_up` runs in the transaction that makes an
     event which `handle` could not apply a dead letter. `letters` is where these are kept. With `checks_services` the
-    data of Reeve's own services is held against the catalogue as well, as far as `Catalog.misfit` goes.
+    data of Reeve's own services is held against the catalogue as well, as far as `Catalog.misfit` goes. With `registered`
+    what platforms send is held to the schemas of their types; `handle` then learns of these from the same queue, so that
+    its order decides: what stands behind a change is judged by it, and what stands before is not.
     """
 
     def __init__(
@@ -90,6 +96,7 @@ class Subscriber:
         clients: Sequence[RegisteredClient] = (),
         letters: Letters = dead_letters,
         checks_services: bool = False,
+        registered: SchemaBook | None = None,
     ) -> None:
         self._database = database
         self._transport = transport
@@ -101,6 +108,7 @@ class Subscriber:
         self._seeds = tuple(clients)
         self._letters = letters
         self._checks_services = checks_services
+        self._registered = registered
         self._clients: dict[str, RegisteredClient] | None = None
         self._pruned = 0.0
 
@@ -111,6 +119,7 @@ class Subscriber:
             try:
                 async with self._transport.subscribe(self._queue, prefetch=PREFETCH) as subscription:
                     failures = 0
+                    self._forget_registered()
                     while True:
                         await self._turn(subscription)
             except (OSError, Unconfirmed, Unroutable, Unavailable, TimeoutError) as error:
@@ -121,11 +130,25 @@ class Subscriber:
     async def _turn(self, subscription: Subscription) -> None:
         deliveries = await subscription.receive(MOST_MESSAGES)
         parked: list[Parked] = []
-        arrived = [one for delivery in deliveries for one in await self._open(delivery, parked)]
+        arrived: list[Arrived] = []
+        if self._registered is not None:
+            await self._registered.refresh()
+        for delivery in deliveries:
+            arrived += await self._open(delivery, parked)
+            if self._registered is not None and _changes_types(delivery.message):
+                await self._apply(arrived, parked)
+                arrived, parked = [], []
+                self._registered.forget()
+                await self._registered.refresh()
         await self._apply(arrived, parked)
         crashpoint("cons.before_ack")
         await subscription.settle(deliveries)
         await self._prune()
+
+    def _forget_registered(self) -> None:
+        """Another process may have had this queue, and learned from it."""
+        if self._registered is not None:
+            self._registered.forget()
 
     async def _open(self, delivery: Delivery, parked: list[Parked]) -> list[Arrived]:
         """The acceptable events of one message; everything else is parked."""
@@ -140,11 +163,12 @@ class Subscriber:
             parked.append(Parked(message, f"malformed: {error}", None))
             return []
         clients = await self._known_clients()
+        registered = self._registered.misfit if self._registered is not None else None
         arrived = []
         for event in events:
             one = Arrived(event, producer or message.sender or "", message.sender, message.reply_to, message)
             reason = refusal(event, message, clients) or misfit(
-                event, producer, self._catalog, checks_services=self._checks_services
+                event, producer, self._catalog, checks_services=self._checks_services, registered=registered
             )
             if reason is None:
                 arrived.append(one)
@@ -279,3 +303,8 @@ class Subscriber:
             elif one.event.type == CLIENT_DELETED:
                 await senders.forget(session, client_id=one.event.data["client_id"])
                 self._clients = None
+
+
+def _changes_types(message: Message) -> bool:
+    """Whether a message is the gateway's about a registered type; its type is that of all events in it."""
+    return message.type in CHANGES and producer_of(message) == GATEWAY

@@ -30,7 +30,9 @@ def changed(place: str, **members: Any) -> dict[str, Any]:
 
 
 @given(SCHEMAS, SCHEMAS, VALUES)
-def test_what_the_older_takes_and_the_newer_refuses_is_told(old: dict[str, Any], new: dict[str, Any], value: Any) -> None:
+def test_what_the_older_takes_and_the_newer_refuses_is_told(
+    old: dict[str, Any], new: dict[str, Any], value: Any
+) -> None:
     if broken_rule(value, old) is None and broken_rule(value, new) is not None:
         assert narrowings(old, new) != []
 
