@@ -68,6 +68,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/audit/retention/run"): {"dry_run": True},
     ("POST", f"{ADMIN}/audit/sinks"): {"name": "SIEM", "target": {"kind": "syslog", "host": "siem.example.com"}},
     ("PUT", f"{ADMIN}/audit/sinks/{USER}"): {"name": "SIEM", "target": {"kind": "syslog", "host": "siem.example.com"}},
+    ("PUT", f"{ADMIN}/events/catalog/com.shop.made.v1"): {"json_schema": {"type": "object"}, "example": {}},
     ("POST", f"{ADMIN}/clients"): {"name": "Made", "source": "/platform/made"},
     ("POST", f"{ADMIN}/audit/verify"): {"first": 0, "count": 256},
 }
