@@ -78,6 +78,7 @@ async def test_the_end_of_the_transport_is_told_after_what_had_come() -> None:
     async with sending.transport.subscribe(QUEUE) as subscription, ReadAhead(subscription, most=10) as ahead:
         await eventually(lambda: len(ahead._opened) == 1)
         await sending.close()
+        await eventually(lambda: ahead._reader is not None and ahead._reader.done())
         assert [one.events[0].id for one in await ahead.take()] == ["a"]
         with pytest.raises(ConnectionError):
             await ahead.take()
