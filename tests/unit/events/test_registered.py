@@ -1,7 +1,7 @@
 """The schemas that a process judges by: as new as promised, read once for many, and one look-up for everything else."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -25,7 +25,7 @@ class Shelf:
         self.rows = {row.event_type: row for row in rows}
         self.now = 100.0
         self.looks: list[str | Sequence[str]] = []
-        self.during = lambda: None
+        self.during: Callable[[], None] = lambda: None
         self.error: Exception | None = None
         self.book = SchemaBook(self.revisions, self.kept, seconds=1.0, clock=lambda: self.now)
 
