@@ -42,6 +42,8 @@ INBOX_DAYS = 14
 MOST_DEAD_LETTERS = 100_000
 DEAD_LETTER_DAYS = 90
 """How much of the inbox is kept beyond the watermarks: holes of partial streams, and messages that nobody numbers."""
+TURN_SECONDS = 0.005
+"""For how long messages are judged before others have their turn; one event may take longer, by its schema."""
 TRIES = 5
 """Tries of an event whose failure is of no known kind, before it becomes a dead letter."""
 CLIENT_REGISTERED = "reeve.client.registered.v1"
@@ -144,7 +146,14 @@ class Subscriber:
             await self._registered.refresh()
         clients = await self._known_clients()
         parked: list[Parked] = []
-        arrived = [one for opened in run for one in self._judged(opened, clients, parked)]
+        arrived: list[Arrived] = []
+        time = asyncio.get_running_loop().time
+        until = time() + TURN_SECONDS
+        for opened in run:
+            arrived += self._judged(opened, clients, parked)
+            if time() > until:
+                await asyncio.sleep(0)
+                until = time() + TURN_SECONDS
         await self._apply(arrived, parked)
         if _changes_types(run[-1]):
             self._forget_registered()

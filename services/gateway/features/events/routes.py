@@ -55,7 +55,7 @@ async def publish_events(request: Request, caller: MayPublish) -> AcceptedRespon
     events = commands.read_events(request.headers.get("content-type"), request.headers, await request.body())
     clients = await request.app.state.senders.clients()
     await types.book.refresh()
-    commands.check_events(events, caller, clients, types.book)
+    await commands.check_events(events, caller, clients, types.book)
     await request.app.state.journal.record(*[commands.attributed(event, caller) for event in events])
     request.state.recorded = True
     return AcceptedResponse(accepted=len(events))
