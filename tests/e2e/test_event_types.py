@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import httpx
@@ -58,7 +59,7 @@ async def test_every_gateway_holds_to_a_change_within_a_second(
     for schema, status in ((STRICT, 422), ({}, 202)):
         await register(admin, kind, schema)
         assert await answered(http, status), "the gateway that took the change holds to it at once"
-        await eventually(lambda expected=status: answered(elsewhere, expected), within_seconds=WITHIN_SECONDS)
+        await eventually(partial(answered, elsewhere, status), within_seconds=WITHIN_SECONDS)
     await register(admin, kind, STRICT)
     assert (await admin.call("DELETE", f"/events/catalog/{kind}")).status_code == 204
     await eventually(lambda: answered(elsewhere, 202), within_seconds=WITHIN_SECONDS)
