@@ -2,12 +2,14 @@
 
 import base64
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
 from libs.common.ids import new_id
+from services.gateway.features.event_types import commands, store
 from tests.support.house import ADMIN, House
 
 CATALOG = f"{ADMIN}/events/catalog"
@@ -227,3 +229,36 @@ def test_who_may_not_is_refused(house: House, name: str) -> None:
             assert refused.status_code == 403
             assert refused.json()["detail"]["required_permission"] == "roles:write"
         assert shop.get(f"{CATALOG}/{name}").status_code == 403
+
+
+def test_there_are_bounds_on_types_versions_and_what_was_deleted(
+    house: House, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with house.client() as admin:
+        monkeypatch.setattr(commands, "MOST_VERSIONS", 2)
+        for number in (1, 2):
+            admin.put(f"{CATALOG}/{name}", json={**PUT, "description": f"v{number}"}).raise_for_status()
+        assert error_of(admin.put(f"{CATALOG}/{name}", json=PUT)) == (409, "too_many_versions")
+        assert admin.put(f"{CATALOG}/{name}", json={**PUT, "description": "v2"}).status_code == 200, "nothing new"
+        monkeypatch.setattr(commands, "MOST_TYPES", 1)
+        assert error_of(admin.put(f"{CATALOG}/{a_type()}", json=PUT)) == (409, "too_many_event_types")
+        monkeypatch.undo()
+        monkeypatch.setattr(store, "MOST_DELETED", 1)
+        gone = [a_type() for _ in range(3)]
+        for kind in gone:
+            admin.put(f"{CATALOG}/{kind}", json=PUT).raise_for_status()
+            admin.delete(f"{CATALOG}/{kind}").raise_for_status()
+        kept = [admin.get(f"{CATALOG}/{kind}/versions").status_code for kind in gone]
+        assert kept == [404, 404, 200]
+
+
+def test_changes_at_once_follow_each_other(house: House, name: str) -> None:
+    def put(number: int) -> int:
+        with house.client() as admin:
+            body = {**PUT, "description": f"change {number}"}
+            answer = admin.put(f"{CATALOG}/{name}", json=body)
+            assert answer.status_code in (200, 201), answer.text
+            return int(answer.json()["version"])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sorted(pool.map(put, range(8))) == list(range(1, 9))
