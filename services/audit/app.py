@@ -47,6 +47,7 @@ from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
+from services.audit.log.receipts import SUFFIX
 from services.audit.redactor import Redactor
 from services.audit.retention import Retention
 from services.audit.routes import entries as entry_routes
@@ -68,6 +69,7 @@ from services.audit.watcher import Watcher
 NAME = "audit"
 SIGNER = "audit-signer"
 LOG_KEY = "audit-log.key"
+RECEIPTS_KEY = "audit.receipts.key"
 SEALING_KEY = "audit.sealing.key"
 """What secrets are sealed to on their way here."""
 SPEAKS_AS = "/reeve/audit"
@@ -126,6 +128,8 @@ def build(
     app.state.cursor_key = CursorKey(load_or_create_secret(config.keys / "audit.cursors"))
     public = load_ed25519_public(public_path(config.keys / LOG_KEY))
     app.state.log_key = VerifierKey(config.audit_log_origin, public.public_bytes_raw())
+    receipts = load_or_create_ed25519(config.keys / RECEIPTS_KEY)
+    app.state.receipt_key = SigningKey(f"{config.audit_log_origin}{SUFFIX}", receipts)
     app.include_router(entry_routes.router)
     app.include_router(log_routes.router)
     app.include_router(saved_searches.router)
