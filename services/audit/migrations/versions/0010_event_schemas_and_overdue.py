@@ -1,4 +1,4 @@
-"""The schemas that platforms registered for their own types, as the audit service learned them from their events."""
+"""The schemas that platforms registered, as the audit service learned them; and entries that no signed head reaches in time."""
 
 from alembic import op
 from sqlalchemy import text
@@ -12,7 +12,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """One new table. A type that was deleted stays as a row without a schema, so that older news of it change nothing."""
+    """Two new tables. A type that was deleted stays as a row without a schema, so that older news of it change nothing; what
+    is overdue is one row, empty while nothing is."""
     op.execute(
         text(
             """
@@ -28,8 +29,21 @@ def upgrade() -> None:
     )
     op.execute(text("CREATE INDEX event_schemas_revisions ON event_schemas (revision)"))
     op.execute(text(f"GRANT SELECT, INSERT, UPDATE, DELETE ON event_schemas TO {ddl.role()}"))
+    op.execute(
+        text(
+            """
+            CREATE TABLE log_overdue (
+                is_only boolean PRIMARY KEY DEFAULT true CHECK (is_only),
+                first bigint,
+                since timestamptz
+            )
+            """
+        )
+    )
+    op.execute(text("INSERT INTO log_overdue DEFAULT VALUES"))
+    op.execute(text(f"GRANT SELECT, UPDATE ON log_overdue TO {ddl.role()}"))
 
 
 def downgrade() -> None:
     """Undo `upgrade`; a later upgrade learns what is registered from then on."""
-    op.execute(text("DROP TABLE event_schemas"))
+    op.execute(text("DROP TABLE log_overdue, event_schemas"))
