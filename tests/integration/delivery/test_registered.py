@@ -39,6 +39,27 @@ def labelled(*, sender: str | None, app_id: str) -> Message:
     )
 
 
+class Stand:
+    """A subscriber that judges by an empty book, which is fresh for a minute, and how often that was read."""
+
+    def __init__(self, database: Database, transport: VouchingTransport) -> None:
+        self.looks: list[None] = []
+        book = SchemaBook(self._revisions, self._kept, seconds=60.0)
+        self.subscriber = Subscriber(
+            database, transport, QUEUE, handle=self._handle, catalog=CATALOG, clients=[SHOP], registered=book
+        )
+
+    async def _revisions(self) -> Mapping[str, int]:
+        self.looks.append(None)
+        return {}
+
+    async def _kept(self, event_types: Sequence[str]) -> Sequence[Kept]:
+        return []
+
+    async def _handle(self, session: Session, arrived: Sequence[Arrived]) -> None:
+        pass
+
+
 @pytest.mark.parametrize(
     ("sender", "app_id", "readings"), [("shop", "", 1), ("shop", "gateway", 1), ("reeve_gateway", "gateway", 3)]
 )
@@ -46,27 +67,27 @@ async def test_the_schemas_are_read_anew_for_the_gateway_alone(
     database_for: Callable[..., Awaitable[Database]], sender: str, app_id: str, readings: int
 ) -> None:
     database, transport = await database_for("gateway"), VouchingTransport(queues=[QUEUE])
-    looks: list[None] = []
-
-    async def revisions() -> Mapping[str, int]:
-        looks.append(None)
-        return {}
-
-    async def kept(event_types: Sequence[str]) -> Sequence[Kept]:
-        return []
-
-    async def handle(session: Session, arrived: Sequence[Arrived]) -> None:
-        pass
-
-    book = SchemaBook(revisions, kept, seconds=60.0)
-    subscriber = Subscriber(database, transport, QUEUE, handle=handle, catalog=CATALOG, clients=[SHOP], registered=book)
+    stand = Stand(database, transport)
     sending = [asyncio.ensure_future(transport.send(labelled(sender=sender, app_id=app_id))) for _ in range(3)]
     await eventually(lambda: _depth_is(transport, 3))
-    task = asyncio.ensure_future(subscriber.run())
+    task = asyncio.ensure_future(stand.subscriber.run())
     await asyncio.gather(*sending)
-    assert len(looks) == readings
+    assert len(stand.looks) == readings
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_new_subscription_reads_anew(database_for: Callable[..., Awaitable[Database]]) -> None:
+    """Another process may have had the queue meanwhile, and learned from it."""
+    database, transport = await database_for("gateway"), VouchingTransport(queues=[QUEUE])
+    stand = Stand(database, transport)
+    for readings in (1, 2):
+        task = asyncio.ensure_future(stand.subscriber.run())
+        for _ in range(2):
+            await transport.send(labelled(sender="shop", app_id=""))
+        assert len(stand.looks) == readings
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _depth_is(transport: VouchingTransport, count: int) -> bool:
