@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from services.audit.verifier.findings import Kind
-from tests.support.audit_files import WRITERS, Write, write_export
+from tests.support.audit_files import WRITERS, Write, export_lines, write_export
 from tests.support.audit_log import ORIGIN, MadeLog, Signer, made_log, root_of
 from tests.support.audit_verdicts import first_of_each, verdict_on
 
@@ -71,6 +71,17 @@ def test_one_that_is_younger_than_the_log_s_last_minute_is_no_finding(whole: Mad
     assert first_of_each(verdict) == {}
 
 
+def test_an_export_that_begins_later_is_not_asked_for_what_was_before(whole: MadeLog, tmp_path: Path) -> None:
+    path = tmp_path / "part.jsonl"
+    path.write_text("\n".join(export_lines(whole, first=100)) + "\n", encoding="utf-8")
+    nowhere = base64.b64encode(bytes(32)).decode()
+    kept = [receipt(promise(whole, 77)), receipt(promise(whole, 100))]
+    assert first_of_each(verdict_on(path, whole.signer.vkey, receipts=kept, receipt_key=KEY.vkey)) == {}
+    wrong = receipt(promise(whole, 100, leaf_hash=nowhere))
+    verdict = verdict_on(path, whole.signer.vkey, receipts=[wrong], receipt_key=KEY.vkey)
+    assert first_of_each(verdict) == {Kind.MISSING: 100}
+
+
 def test_what_is_no_receipt_of_this_key_is_named(whole: MadeLog, tmp_path: Path) -> None:
     good = promise(whole, 77)
     other, the_log = Signer("somebody's", KEY.name), Signer()
@@ -82,6 +93,7 @@ def test_what_is_no_receipt_of_this_key_is_named(whole: MadeLog, tmp_path: Path)
         "another header": receipt(good, header="reeve audit receipt v2"),
         "a checkpoint under its name": KEY.note(f"{KEY.name}\n100\n{base64.b64encode(root).decode()}\n"),
         "a line more": receipt(f"{good}\nmore"),
+        "more behind an empty line": receipt(f"{good}\n\nmore"),
         "no JSON": receipt("{"),
         "a short hash": receipt(promise(whole, 77, leaf_hash="AAAA")),
         "changed afterwards": receipt(good).replace("event-77", "event-78"),
