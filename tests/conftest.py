@@ -36,7 +36,7 @@ async def postgres() -> AsyncIterator[str]:
 @pytest.fixture(scope="session")
 async def platform_databases(postgres: str) -> AsyncIterator[PlatformDatabases]:
     """The maker behind `platform_db`, with this worker's own roles."""
-    databases = PlatformDatabases(postgres)
+    databases = PlatformDatabases(postgres, waits_for_disk=False)
     yield databases
     await databases.close()
 
