@@ -269,7 +269,8 @@ async def open_door(database: Database, **rates: str) -> AsyncIterator[Door]:
     app.state.factors = SecondFactors(b"f" * 32, issuer="Reeve")
     app.state.oidc = None
     app.state.links = Links(POSTMAN.public_key, public_url=ISSUER)
-    app.state.approvals = Approvals(promotions(app.state.links))
+    waits_seconds = int(rates.get("approval_seconds", "86400"))
+    app.state.approvals = Approvals(promotions(app.state.links), waits_seconds=waits_seconds)
     guard.install(app, access)
     watch = Watch(app)
     transport = httpx.ASGITransport(app=watch, client=("203.0.113.7", 4321))
