@@ -56,6 +56,11 @@ async def second_pair(
     if isinstance(four_eyes, Approval):
         return Basis("granted", four_eyes.id)
     if await store.count_active_super_admins(session, but=caller.actor.id):
+        if caller.actor.issuer is not None:
+            # What they may is in their token, which nobody has any more when somebody approves.
+            raise Forbidden(
+                "this waits for an approval: ask for it in a session of your own here", code="session_required"
+            )
         return await four_eyes.ask(session, caller, asked, causation_id=causation_id)
     return Basis("none_available")
 
