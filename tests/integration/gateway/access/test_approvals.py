@@ -7,7 +7,7 @@ import pytest
 from libs.common.database.engine import Database
 from services.gateway.features.approvals import store
 from services.gateway.features.approvals.commands import note_expired
-from services.gateway.features.approvals.models import MOST_PENDING
+from services.gateway.features.approvals.models import MOST_PENDING, State
 from tests.integration.gateway.access.door import open_door
 from tests.integration.gateway.access.quorum import SECOND, Quorum, error_of, promote
 from tests.integration.gateway.access.test_proof import aged
@@ -301,3 +301,14 @@ async def test_a_change_that_races_its_askers_end_is_made_before_it_or_not_at_al
         assert role == ("super_admin" if approved.status_code == 200 else "viewer")
         await door.run_sql("UPDATE users SET role = 'super_admin' WHERE id = :id", id=first)
         door.access.evict()
+
+
+@pytest.mark.parametrize(
+    "meanwhile", ["SET state = 'withdrawn', inputs = NULL", "SET expires_at = clock_timestamp()"], ids=["ended", "late"]
+)
+async def test_not_even_who_overlooked_it_moves_what_waits_no_more(quorum: Quorum, meanwhile: str) -> None:
+    asked = await quorum.ask()
+    await quorum.door.run_sql(f"UPDATE approvals {meanwhile}")
+    async with quorum.door.database.transaction() as session:
+        assert await store.end(session, asked["id"], State.APPROVED, decided_by="somebody") is None
+    assert (await quorum.state(asked["id"]))["state"] in ("withdrawn", "expired")
