@@ -312,3 +312,15 @@ async def test_not_even_who_overlooked_it_moves_what_waits_no_more(quorum: Quoru
     async with quorum.door.database.transaction() as session:
         assert await store.end(session, asked["id"], State.APPROVED, decided_by="somebody") is None
     assert (await quorum.state(asked["id"]))["state"] in ("withdrawn", "expired")
+
+
+async def test_a_kind_of_another_release_is_its_askers_alone_and_decided_by_nobody(quorum: Quorum) -> None:
+    door, asked = quorum.door, await quorum.ask()
+    await door.run_sql("UPDATE approvals SET kind = 'later_kind'")
+    path = f"/approvals/{asked['id']}"
+    for answer in (await door.call("GET", path, token=quorum.second), await quorum.decide(asked["id"])):
+        assert error_of(answer) == (404, "approval_not_found")
+    seen = await quorum.state(asked["id"])
+    assert (seen["kind"], seen["permission"], seen["state"]) == ("later_kind", None, "pending")
+    assert error_of(await quorum.decide(asked["id"], token=quorum.first)) == (404, "approval_not_found")
+    assert (await door.call("DELETE", path, token=quorum.first)).json()["state"] == "withdrawn"

@@ -113,6 +113,10 @@ def grantee_of(user: User) -> Grantee:
 
 
 async def whoever_asks(session: Session, caller: Caller, four_eyes: FourEyes | None, *, needs: str) -> Grantor:
+    """The caller; or whoever asked for a change that was approved, as they are now, also without a request of theirs.
+
+    Raises `Forbidden` when `needs` is not held, or held no more.
+    """
     if not isinstance(four_eyes, Approval):
         return await current_grantor(session, caller, needs=needs)
     asker = await store.find(session, four_eyes.asked_by)
