@@ -46,6 +46,7 @@ from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
+from services.audit.objects.storage import ObjectStorage
 from services.audit.redactor import Redactor
 from services.audit.retention import Retention
 from services.audit.routes import entries as entry_routes
@@ -56,6 +57,7 @@ from services.audit.routes import redactions as redaction_routes
 from services.audit.routes import retention as retention_routes
 from services.audit.routes import saved_searches
 from services.audit.routes import sinks as sink_routes
+from services.audit.sending.s3 import S3Sender
 from services.audit.sending.syslog import SyslogSender
 from services.audit.sending.webhook import WebhookSender
 from services.audit.sequencer import Sequencer
@@ -175,7 +177,10 @@ def build(
     sinks = SinkCommands(
         unsealer=Unsealer(load_or_create_x25519(config.keys / SEALING_KEY)), locker=locker, allowed=config.egress_allow
     )
-    streamer = Streamer(database, syslog=SyslogSender(config.egress_allow), webhooks=webhooks, locker=locker)
+    objects = ObjectStorage(config.egress_allow, trusts_loopback=False)
+    streamer = Streamer(
+        database, syslog=SyslogSender(config.egress_allow), webhooks=webhooks, objects=S3Sender(objects), locker=locker
+    )
     commands = CommandConsumer(
         database,
         transport,
@@ -194,6 +199,7 @@ def build(
 
     async def close() -> None:
         await webhooks.close()
+        await objects.close()
         await search_database.close()
         await transport.close()
 

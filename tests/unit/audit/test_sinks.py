@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from libs.common.webhooks import secret_bytes
 from services.audit.models import sinks, syslog
 from services.audit.models.sinks import Outgoing, Place
-from services.audit.sending.webhook import _seconds
 from tests.support.receivers import HEADER
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -86,7 +85,7 @@ def test_states(is_enabled: bool, failing: int | None, state: str) -> None:
     ids=range(10),
 )  # fmt: skip
 def test_what_a_receiver_asks_for_is_read_in_both_forms(text: str | None, seconds: float | None) -> None:
-    assert _seconds(text, NOW.timestamp()) == seconds
+    assert sinks.seconds_of(text, now=NOW.timestamp()) == seconds
 
 
 @pytest.mark.parametrize(
