@@ -263,9 +263,11 @@ def _anchors(config: Config, buckets: ObjectStorage) -> list[Anchor]:
         found.append(FileAnchor(config.audit_anchor_file))
     if config.audit_anchor_webhook_url is not None and config.audit_anchor_webhook_secret is not None:
         secret = secret_bytes(config.audit_anchor_webhook_secret.get_secret_value())
-        found.append(WebhookAnchor(str(config.audit_anchor_webhook_url), secret, origin=config.audit_log_origin))
+        url, origin = str(config.audit_anchor_webhook_url), config.audit_log_origin
+        found.append(WebhookAnchor(url, secret, origin=origin, allowed=config.egress_allow))
     if config.audit_anchor_tsa_url is not None and config.audit_anchor_tsa_roots is not None:
-        found.append(TimestampAnchor(str(config.audit_anchor_tsa_url), roots_of(config.audit_anchor_tsa_roots)))
+        url, roots = str(config.audit_anchor_tsa_url), roots_of(config.audit_anchor_tsa_roots)
+        found.append(TimestampAnchor(url, roots, allowed=config.egress_allow))
     return found
 
 
