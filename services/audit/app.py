@@ -247,18 +247,18 @@ def _recording(recorder: Recorder) -> Handle:
 
 def _archive_place(config: Config, buckets: ObjectStorage) -> ArchivePlace:
     """The bucket that is configured, else the folder."""
-    if config.audit_archive_s3 is None or config.audit_archive_s3_secret is None:
+    if config.audit_archive_bucket is None or config.audit_archive_bucket_secret is None:
         return ArchiveFolder(config.archives)
-    secret = config.audit_archive_s3_secret.get_secret_value()
-    return ArchiveBucket(Bucket(buckets, config.audit_archive_s3, secret))
+    secret = config.audit_archive_bucket_secret.get_secret_value()
+    return ArchiveBucket(Bucket(buckets, config.audit_archive_bucket, secret))
 
 
 def _anchors(config: Config, buckets: ObjectStorage) -> list[Anchor]:
     """Those that are configured."""
     found: list[Anchor] = []
-    if config.audit_anchor_s3 is not None and config.audit_anchor_s3_secret is not None:
-        secret_key = config.audit_anchor_s3_secret.get_secret_value()
-        found.append(BucketAnchor(Bucket(buckets, config.audit_anchor_s3, secret_key)))
+    if config.audit_anchor_bucket is not None and config.audit_anchor_bucket_secret is not None:
+        secret_key = config.audit_anchor_bucket_secret.get_secret_value()
+        found.append(BucketAnchor(Bucket(buckets, config.audit_anchor_bucket, secret_key)))
     if config.audit_anchor_file is not None:
         found.append(FileAnchor(config.audit_anchor_file))
     if config.audit_anchor_webhook_url is not None and config.audit_anchor_webhook_secret is not None:

@@ -36,15 +36,15 @@ class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, Bro
     """What an operator may set; the defaults are those of a single machine."""
 
     audit_archive_dir: Path | None = None
-    audit_archive_s3: S3Target | None = None
-    audit_archive_s3_secret: SecretStr | None = None
+    audit_archive_bucket: S3Target | None = None
+    audit_archive_bucket_secret: SecretStr | None = None
     audit_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 365
     audit_anchor_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     audit_anchor_file: Path | None = None
     audit_anchor_webhook_url: AnyHttpUrl | None = None
     audit_anchor_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] | None = None
-    audit_anchor_s3: S3Target | None = None
-    audit_anchor_s3_secret: SecretStr | None = None
+    audit_anchor_bucket: S3Target | None = None
+    audit_anchor_bucket_secret: SecretStr | None = None
     audit_anchor_tsa_url: AnyHttpUrl | None = None
     audit_anchor_tsa_roots: Path | None = None
     audit_log_origin: Annotated[str, AfterValidator(_key_name)] = "reeve.local/audit"
@@ -53,8 +53,8 @@ class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, Bro
     @model_validator(mode="after")
     def _pairs_are_whole(self) -> Self:
         for url, beside, name in (
-            (self.audit_archive_s3, self.audit_archive_s3_secret, "REEVE_AUDIT_ARCHIVE_S3_SECRET"),
-            (self.audit_anchor_s3, self.audit_anchor_s3_secret, "REEVE_AUDIT_ANCHOR_S3_SECRET"),
+            (self.audit_archive_bucket, self.audit_archive_bucket_secret, "REEVE_AUDIT_ARCHIVE_BUCKET_SECRET"),
+            (self.audit_anchor_bucket, self.audit_anchor_bucket_secret, "REEVE_AUDIT_ANCHOR_BUCKET_SECRET"),
             (self.audit_anchor_webhook_url, self.audit_anchor_webhook_secret, "REEVE_AUDIT_ANCHOR_WEBHOOK_SECRET"),
             (self.audit_anchor_tsa_url, self.audit_anchor_tsa_roots, "REEVE_AUDIT_ANCHOR_TSA_ROOTS"),
         ):

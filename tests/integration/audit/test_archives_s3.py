@@ -263,15 +263,15 @@ async def test_an_operator_configures_both_by_the_environment(
     assert _anchors(Config.load(), storage) == []
     target = {"kind": "s3", "endpoint": "https://s3.example.com", "bucket": "old", "access_key_id": "AK"}
     for name in ("ARCHIVE", "ANCHOR"):
-        monkeypatch.setenv(f"REEVE_AUDIT_{name}_S3", json.dumps(target))
-        with pytest.raises(ConfigError, match=f"REEVE_AUDIT_{name}_S3_SECRET"):
+        monkeypatch.setenv(f"REEVE_AUDIT_{name}_BUCKET", json.dumps(target))
+        with pytest.raises(ConfigError, match=f"REEVE_AUDIT_{name}_BUCKET_SECRET"):
             Config.load()
-        monkeypatch.setenv(f"REEVE_AUDIT_{name}_S3_SECRET", SECRET)
+        monkeypatch.setenv(f"REEVE_AUDIT_{name}_BUCKET_SECRET", SECRET)
     config = Config.load()
     assert isinstance(_archive_place(config, storage), ArchiveBucket)
     assert [anchor.name for anchor in _anchors(config, storage)] == ["bucket"]
     assert SECRET not in repr(config)
-    monkeypatch.setenv("REEVE_AUDIT_ARCHIVE_S3", json.dumps({**target, "secret": "my own secret"}))
-    with pytest.raises(ConfigError, match="REEVE_AUDIT_ARCHIVE_S3: secret:") as refused:
+    monkeypatch.setenv("REEVE_AUDIT_ARCHIVE_BUCKET", json.dumps({**target, "secret": "my own secret"}))
+    with pytest.raises(ConfigError, match="REEVE_AUDIT_ARCHIVE_BUCKET: secret:") as refused:
         Config.load()
     assert "my own secret" not in str(refused.value)
