@@ -20,10 +20,11 @@ START_SECONDS = 30.0
 class S3Server:
     """One server on a port of its own, with one bucket and one access key."""
 
-    def __init__(self, folder: Path, *, tls: Mapping[str, str] | None = None) -> None:
+    def __init__(self, folder: Path, *, tls: Mapping[str, str] | None = None, verifies: bool = True) -> None:
         self.port = free_port()
         self.folder = folder / "objects"
         self.tls = tls
+        self.verifies = verifies
         self._log = folder / "requests.jsonl"
         self._process: asyncio.subprocess.Process | None = None
 
@@ -33,7 +34,7 @@ class S3Server:
         self.folder.mkdir(exist_ok=True)
         said = {
             "port": self.port, "folder": str(self.folder), "log": str(self._log), "buckets": [BUCKET],
-            "keys": {KEY_ID: SECRET}, "tls": self.tls,
+            "keys": {KEY_ID: SECRET}, "tls": self.tls, "verifies": self.verifies,
         }  # fmt: skip
         self._process = await asyncio.create_subprocess_exec(
             str(found.node), str(found.script), json.dumps(said),

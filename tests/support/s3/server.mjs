@@ -8,7 +8,7 @@ const require = createRequire(import.meta.url);
 const S3rver = require('@20minutes/s3rver');
 const Account = require('@20minutes/s3rver/lib/models/account');
 
-const { port, folder, log, buckets, keys, tls } = JSON.parse(process.argv[2]);
+const { port, folder, log, buckets, keys, tls, verifies } = JSON.parse(process.argv[2]);
 Account.DUMMY_ACCOUNT.revokeAccessKey('S3RVER');
 for (const [id, secret] of Object.entries(keys)) Account.DUMMY_ACCOUNT.createKeyPair(id, secret);
 
@@ -16,6 +16,7 @@ const server = new S3rver({
   silent: true,
   directory: folder,
   serviceEndpoint: 'storage.test',
+  allowMismatchedSignatures: !verifies,
   configureBuckets: buckets.map((name) => ({ name })),
 });
 await server.configureBuckets();
