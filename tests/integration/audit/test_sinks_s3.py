@@ -13,6 +13,7 @@ from typing import Any
 import orjson
 import pytest
 
+from libs.common.database.engine import driver
 from tests.integration.audit.archive import Archive, platform_event
 from tests.integration.audit.sinks import Sinks
 from tests.integration.audit.test_sinks_send import fill
@@ -165,6 +166,10 @@ async def test_what_a_person_must_mend_is_told_at_once_and_tried_rarely(
     assert failed["last_error"] == f"the storage answered {says}"
     wait = datetime.fromisoformat(failed["next_try_at"]) - datetime.now(UTC)
     assert timedelta(seconds=290) < wait <= timedelta(seconds=300)
+    async with archive.database.transaction() as session:
+        await driver(session).execute("UPDATE sinks SET next_try_at = NULL")
+    await sinks.stream(turns=1)
+    assert (await sinks.view(sink))["failures"] == 2
     [told] = await sinks.told("reeve.sink.failed.v1")
     assert (told["state"], told["error_message"]) == ("failing", failed["last_error"])
     await sinks.change(failed, target=s3.target(), secret=SECRET.encode())
@@ -225,6 +230,15 @@ async def test_a_batch_waits_until_it_is_full_or_old(archive: Archive, sinks: Si
     await sinks.stream()
     assert s3.sequences == list(range(9))
     assert len(s3.objects) == 2
+
+
+async def test_a_full_batch_waits_for_nothing_though_the_log_ends_with_it(
+    archive: Archive, sinks: Sinks, s3: S3Server
+) -> None:
+    await archive.record(*[platform_event() for _ in range(5)])
+    await sinks.create(s3.target(batch_seconds=3600))
+    await sinks.stream(sinks.streamer(most_object_entries=5), turns=10)
+    assert s3.sequences == list(range(5))
 
 
 async def test_over_tls_the_storage_is_verified_by_the_authority_that_was_given(

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,16 @@ async def test_what_storage_answers_decides_what_comes_next(sinks: Sinks, status
         else:
             assert (found["cursor"], found["state"], found["failures"]) == (0, "retrying", 1)
             assert found["last_error"] == f"the storage answered {status} SlowDown: it wants fewer requests"
+            wait = datetime.fromisoformat(found["next_try_at"]) - datetime.now(UTC)
+            least = timedelta(seconds=110 if status == 503 else -60)
+            assert least < wait <= timedelta(seconds=120 if status == 503 else 0)
+
+
+async def test_an_address_that_is_allowed_no_more_is_not_called(sinks: Sinks, s3: S3Server) -> None:
+    sink = await sinks.create(s3.target())
+    await sinks.stream(sinks.streamer(allowed=()), turns=1)
+    assert (await sinks.view(sink))["last_error"] == "http://127.0.0.1: only https, or http to loopback"
+    assert s3.requests == []
 
 
 async def test_no_redirect_is_followed(sinks: Sinks, s3: S3Server) -> None:

@@ -90,6 +90,7 @@ def test_an_object_is_made_of_its_entries_alone(bodies: list[bytes], zips: bool)
     name, content = object_of(batch(*bodies), zips=zips)
     assert (name, content) == object_of(batch(*bodies), zips=zips)
     assert isinstance(content.body, bytes)
+    assert not zips or content.body[4:8] == bytes(4), "without the time of its making (RFC 1952, 2.3.1)"
     lines = gzip.decompress(content.body) if zips else content.body
     assert lines == b"".join(body + b"\n" for body in bodies)
     assert object_of(batch(*bodies, b"more"), zips=zips)[0] != name
