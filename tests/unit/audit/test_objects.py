@@ -168,6 +168,18 @@ def test_the_published_example_of_a_signed_get_is_signed_alike() -> None:
     assert whole["authorization"].endswith("Signature=f0e8bdb87c964420e857bd35b5d6ed310bd44f0170aba48dd91039c6036bdb41")
 
 
+def test_a_path_is_signed_as_it_is_sent() -> None:
+    access = Access("us-east-1", "A", "s")
+
+    def signature(path: str) -> str:
+        headers = {"host": "s3.example.com"}
+        return signed(access, method="GET", path=path, headers=headers, at=NOW, body_sha256=EMPTY_SHA256)[
+            "authorization"
+        ]
+
+    assert len({signature(path) for path in ("/b/c", "/b//c", "/b/./c", "/b/%63", "/b/x/../c")}) == 5
+
+
 @pytest.mark.parametrize(
     ("age", "ends", "seconds", "waits"),
     [(0, 10, 60, 60), (59, 10, 60, 1), (60, 10, 60, None), (0, 10, 0, None), (0, 9, 60, None), (-500, 10, 60, 60)],
