@@ -41,6 +41,7 @@ from services.audit.archives.archivist import Archivist
 from services.audit.archives.bucket import ArchiveBucket
 from services.audit.archives.folder import ArchiveFolder
 from services.audit.archives.place import ArchivePlace
+from services.audit.commands.event_schemas import learn_schemas, open_book
 from services.audit.commands.quarantine import QuarantineCommands
 from services.audit.commands.redactions import RedactionCommands, redact_erased_users
 from services.audit.commands.retention import RETENTION_COMMANDS
@@ -50,6 +51,7 @@ from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
+from services.audit.log.receipts import SUFFIX
 from services.audit.objects.bucket import Bucket
 from services.audit.objects.storage import ObjectStorage
 from services.audit.redactor import Redactor
@@ -74,6 +76,7 @@ from services.audit.watcher import Watcher
 NAME = "audit"
 SIGNER = "audit-signer"
 LOG_KEY = "audit-log.key"
+RECEIPTS_KEY = "audit.receipts.key"
 SEALING_KEY = "audit.sealing.key"
 """What secrets are sealed to on their way here."""
 SPEAKS_AS = "/reeve/audit"
@@ -132,6 +135,8 @@ def build(
     app.state.cursor_key = CursorKey(load_or_create_secret(config.keys / "audit.cursors"))
     public = load_ed25519_public(public_path(config.keys / LOG_KEY))
     app.state.log_key = VerifierKey(config.audit_log_origin, public.public_bytes_raw())
+    receipts = load_or_create_ed25519(config.keys / RECEIPTS_KEY)
+    app.state.receipt_key = SigningKey(f"{config.audit_log_origin}{SUFFIX}", receipts)
     app.include_router(entry_routes.router)
     app.include_router(log_routes.router)
     app.include_router(saved_searches.router)
@@ -154,6 +159,7 @@ def build(
         catalog=CATALOG,
         letters=quarantine,
         checks_services=True,
+        registered=open_book(database),
     )
     relay = Relay(database, transport, producer=NAME)
 
@@ -236,11 +242,12 @@ def build(
 
 
 def _recording(recorder: Recorder) -> Handle:
-    """Stores what arrived, and begins to redact whose account was erased."""
+    """Stores what arrived, begins to redact whose account was erased, and learns which types have a schema."""
 
     async def record(session: Session, arrived: Sequence[Arrived]) -> None:
         await recorder.record_events(session, arrived)
         await redact_erased_users(session, arrived)
+        await learn_schemas(session, arrived)
 
     return record
 
