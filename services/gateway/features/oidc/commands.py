@@ -15,6 +15,7 @@ from services.gateway.access.issuers.id_tokens import LoggedOut, SignedIn
 from services.gateway.access.issuers.models import BadToken, RoleMap, mapped_role
 from services.gateway.access.issuers.relying_party import CodeRefused, RelyingParty
 from services.gateway.access.permissions import Role
+from services.gateway.access.pseudonyms import names_of
 from services.gateway.features.auth import commands as auth_commands
 from services.gateway.features.auth.models import Browser, StartedSession
 from services.gateway.features.oidc import store
@@ -51,6 +52,8 @@ class Came:
 
     issuer: str
     subject: str
+    names: tuple[str, str]
+    """By what the identity is found: its subject, and its pseudonym if it was erased."""
     sid: str | None
     account: NewAccount
 
@@ -131,7 +134,8 @@ def _came(provider: SignInElsewhere, found: SignedIn) -> Came | FailureReason:
     if role is None:
         return "no_role"
     issuer = provider.party.issuer.url
-    return Came(issuer, found.subject, found.sid, new_account(issuer, found.subject, found.claims, role=role))
+    names = names_of(provider.key, issuer, found.subject)
+    return Came(issuer, found.subject, names, found.sid, new_account(issuer, found.subject, found.claims, role=role))
 
 
 async def _is_first_use(database: Database, attempt: Attempt) -> bool:
@@ -154,7 +158,7 @@ async def _account(session: Session, caller: Caller, came: Came) -> User | Failu
 
 
 async def _linked(session: Session, came: Came) -> User | None:
-    user_id = await store.find_user_id(session, came.issuer, came.subject)
+    user_id = await store.find_user_id(session, came.issuer, came.names)
     return await users_store.get(session, user_id) if user_id is not None else None
 
 

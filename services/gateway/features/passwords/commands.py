@@ -29,6 +29,7 @@ from services.gateway.features.links.models import (
     link_expired,
     too_many_links,
 )
+from services.gateway.features.notices.commands import note_notice
 from services.gateway.features.passwords import store
 from services.gateway.features.passwords.store import ResetRequest
 from services.gateway.features.users import store as users_store
@@ -137,6 +138,7 @@ async def _told(session: Session, owner: Caller, link: Link, purpose: Purpose) -
         changes = {"awaits_activation": Change(old=True, new=False)}
         return UserActivated(user_id=link.user_id, link_id=link.id, changes=changes)
     ended = await end_sessions_of(session, owner, link.user_id, reason="password_changed")
+    await note_notice(session, owner, user_id=link.user_id, kind="password_reset")
     return UserPasswordReset(user_id=link.user_id, link_id=link.id, sessions_ended=len(ended))
 
 
