@@ -4,6 +4,7 @@ from libs.common.events import (
     access,
     audit,
     deliveries,
+    erasures,
     exports,
     notifications,
     platform,
@@ -26,6 +27,7 @@ def _models() -> tuple[type[MessageData], ...]:
     areas = (
         requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
         deliveries, redactions, quarantine, security, retention, sinks,
+        erasures,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

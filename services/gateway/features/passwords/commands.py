@@ -110,7 +110,8 @@ async def answer_requests_forever(database: Database, links: Links) -> None:
 
 
 async def answer_request(database: Database, links: Links) -> bool:
-    """Answer the oldest request: with a link, or with nothing where there is no account, or one that had enough.
+    """Answer the oldest request: with a link, or with nothing where there is no account, one that had enough, or one
+    whose owner signs in elsewhere. An account that awaits its activation is sent the link for that.
 
     False when none waits.
     """
@@ -121,12 +122,15 @@ async def answer_request(database: Database, links: Links) -> bool:
         user_id = await store.find_owner(session, asked.email)
         if user_id is None:
             return True
-        if await links_store.count_lately(session, user_id, Purpose.PASSWORD_RESET) >= MOST_IN_AN_HOUR:
-            return True
         user = await users_store.get(session, user_id)
+        if user.awaits_activation and await store.is_external(session, user_id):
+            return True
+        purpose = Purpose.ACTIVATION if user.awaits_activation else Purpose.PASSWORD_RESET
+        if await links_store.count_lately(session, user_id, purpose) >= MOST_IN_AN_HOUR:
+            return True
         caller = Caller(ANONYMOUS, asked.origin, asked.correlation_id)
         try:
-            await links.send(session, caller, recipient_of(user), Purpose.PASSWORD_RESET)
+            await links.send(session, caller, recipient_of(user), purpose)
         except ValueError:
             # Nobody may make such an account; if one is there, its request must not keep all others waiting.
             log.error("no mail can be made to an account", user_id=user_id)
