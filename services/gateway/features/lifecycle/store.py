@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, text, update
+from sqlalchemy import delete, select, update
 
-from libs.common.database.engine import Session
+from libs.common.database.engine import Session, driver
 from services.gateway.access.pseudonyms import PREFIX
 from services.gateway.tables import (
     access_requests,
@@ -23,10 +23,10 @@ from services.gateway.tables import (
 _BLUR_EVENTS = """
     UPDATE security_events SET
         ip_address = NULL, user_agent = NULL, details = '{}', notes = NULL,
-        subject = CASE WHEN subject ~ :uuid THEN subject ELSE 'erased' END,
-        fingerprint = CASE WHEN subject ~ :uuid THEN fingerprint
+        subject = CASE WHEN subject ~ $2 THEN subject ELSE 'erased' END,
+        fingerprint = CASE WHEN subject ~ $2 THEN fingerprint
                            ELSE regexp_replace(fingerprint, '^.*:', rule || ':erased-' || id || ':') END
-    WHERE user_id = :user_id
+    WHERE user_id = $1
 """
 _UUID = "^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
 
@@ -65,7 +65,7 @@ async def erase_traces(session: Session, user_id: str, *, email: str) -> None:
         update(access_requests).where(access_requests.c.user_id == user_id).values(reason="", decision_reason=None)
     )
     await session.execute(delete(security_facts).where(security_facts.c.user_id == user_id))
-    await session.execute(text(_BLUR_EVENTS), {"user_id": user_id, "uuid": _UUID})
+    await driver(session).execute(_BLUR_EVENTS, user_id, _UUID)
     await session.execute(delete(idempotency_keys).where(idempotency_keys.c.caller == user_id))
     await session.execute(delete(reset_requests).where(reset_requests.c.email == email))
     await session.execute(update(operations).where(operations.c.admin_id == user_id).values(result=None, error=None))
