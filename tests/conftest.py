@@ -18,7 +18,7 @@ pytest_plugins = ("tests.support.rabbitmq_fixtures",)
 # A machine that is busy makes any example slow now and then: no claim here is about time.
 settings.register_profile("full", deadline=None)
 settings.register_profile(
-    "quick", deadline=None, max_examples=5, database=None
+    "quick", deadline=None, max_examples=3, database=None
 )  # for `make unit`, between two keystrokes
 settings.load_profile("full")
 
@@ -36,7 +36,7 @@ async def postgres() -> AsyncIterator[str]:
 @pytest.fixture(scope="session")
 async def platform_databases(postgres: str) -> AsyncIterator[PlatformDatabases]:
     """The maker behind `platform_db`, with this worker's own roles."""
-    databases = PlatformDatabases(postgres)
+    databases = PlatformDatabases(postgres, waits_for_disk=False)
     yield databases
     await databases.close()
 

@@ -41,8 +41,15 @@ def fact_of(
 class Sightings:
     """What each request shows that was not seen lately. `seconds` is how long something counts as seen."""
 
-    def __init__(self, *, seconds: float = SEEN_SECONDS, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        *,
+        seconds: float = SEEN_SECONDS,
+        most_remembered: int = MOST_REMEMBERED,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._seconds = seconds
+        self._most_remembered = most_remembered
         self._clock = clock
         self._seen: OrderedDict[_Name, float] = OrderedDict()
 
@@ -81,7 +88,7 @@ class Sightings:
                 name = _name(caller, fact.kind, fact.key)
                 self._seen[name] = now
                 self._seen.move_to_end(name)
-        while len(self._seen) > MOST_REMEMBERED:
+        while len(self._seen) > self._most_remembered:
             self._seen.popitem(last=False)
 
     def _is_new(self, caller: Caller, kind: FactKind, key: str) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from libs.common import collector
 from libs.common.broker.rabbitmq import connect_rabbitmq
 from libs.common.broker.topology import AUDIT_EVENTS
 from libs.common.broker.transport import Transport
@@ -123,6 +124,7 @@ async def _drain(database: Database, transport: Transport, expected: int) -> flo
     subscriber = Subscriber(
         database, transport, AUDIT_EVENTS, handle=recorder.record_events, after=after, catalog=CATALOG
     )
+    collector.tune()  # as a service does at the end of its start
     started = time.perf_counter()
     tasks = [asyncio.ensure_future(subscriber.run()), asyncio.ensure_future(sequencer.run())]
     async with asyncio.timeout(WAIT_SECONDS):

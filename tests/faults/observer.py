@@ -70,7 +70,7 @@ class Observer:
     async def dead_letters(self, service: str, *, containing: str) -> list[str]:
         """The reasons of a service's dead letters whose message contains a text, oldest first."""
         rows = await self._connection.fetch(
-            f"SELECT reason FROM {service}.dead_letters WHERE position($1::bytea IN body) > 0 ORDER BY received_at",
+            f"SELECT reason FROM {service}.dead_letters WHERE position($1::bytea IN body) > 0 ORDER BY received_at, id",
             containing.encode(),
         )
         return [row[0] for row in rows]

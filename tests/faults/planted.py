@@ -14,8 +14,9 @@ from libs.common.broker.topology import AUDIT_EVENTS
 from libs.common.broker.transport import Subscription
 from libs.common.cli import run_process
 from libs.common.crashpoint import crashpoint
+from libs.common.delivery.ahead import Opened
 from libs.common.delivery.arrivals import Arrived, Parked
-from libs.common.delivery.subscriber import MOST_MESSAGES, Subscriber
+from libs.common.delivery.subscriber import Subscriber
 from libs.common.events.all_types import CATALOG
 from libs.common.start import open_database, open_transport
 from services.audit.config import Config
@@ -27,10 +28,10 @@ cli = typer.Typer(add_completion=False)
 class AcknowledgesEarly(Subscriber):
     """Tells the broker that it has a message before the database has it."""
 
-    async def _turn(self, subscription: Subscription) -> None:
-        deliveries = await subscription.receive(MOST_MESSAGES)
-        arrived = [one for delivery in deliveries for one in await self._open(delivery, [])]
-        await subscription.settle(deliveries)
+    async def _turn(self, subscription: Subscription, messages: Sequence[Opened]) -> None:
+        clients = await self._known_clients()
+        arrived = [one for opened in messages for one in self._judged(opened, clients, [])]
+        await subscription.settle([opened.delivery for opened in messages])
         await asyncio.sleep(0.05)
         await self._apply(arrived, ())
 

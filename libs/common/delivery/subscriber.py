@@ -7,7 +7,7 @@ letters with its reason, alone, while its neighbours are applied.
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import time_ns
 from typing import Protocol
@@ -16,23 +16,23 @@ from opentelemetry.trace import SpanKind
 
 from libs.common import logs, telemetry
 from libs.common.broker.topology import Queue
-from libs.common.broker.transport import Delivery, Subscription, Transport, Unconfirmed, Unroutable
+from libs.common.broker.transport import Subscription, Transport, Unconfirmed, Unroutable
 from libs.common.crashpoint import crashpoint
 from libs.common.database import dead_letters, inbox, senders
 from libs.common.database.dead_letters import DeadLetter
 from libs.common.database.engine import Database, Session, is_transient
+from libs.common.delivery.ahead import Opened, ReadAhead
 from libs.common.delivery.arrivals import Again, Arrived, Parked, Refused, alone, arrival_of, culprit, letter_of
 from libs.common.delivery.backoff import backoff_seconds
 from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
-from libs.common.delivery.senders import RegisteredClient, misfit, producer_of, refusal
+from libs.common.delivery.senders import RegisteredClient, misfit, refusal
 from libs.common.errors import Unavailable
 from libs.common.events.catalog import Catalog
-from libs.common.events.envelope import MOST_EVENT_BYTES, MalformedEvent, decode_message
 
 MOST_MESSAGES = 256
 """Messages in one transaction: fewer commits where every message holds one event."""
 PREFETCH = 2 * MOST_MESSAGES
-"""Messages in hand at once: while one transaction is under way, the messages of the next one come."""
+"""Messages in hand at once: while one transaction is under way, the messages of the next one come and are decoded."""
 FIRST_BACKOFF_SECONDS = 0.05
 PRUNE_SECONDS = 600.0
 MOST_INBOX_ROWS = 100_000
@@ -109,49 +109,44 @@ class Subscriber:
         failures = 0
         while True:
             try:
-                async with self._transport.subscribe(self._queue, prefetch=PREFETCH) as subscription:
+                async with (
+                    self._transport.subscribe(self._queue, prefetch=PREFETCH) as subscription,
+                    ReadAhead(subscription, most=MOST_MESSAGES) as ahead,
+                ):
                     failures = 0
                     while True:
-                        await self._turn(subscription)
+                        await self._turn(subscription, await ahead.take())
             except (OSError, Unconfirmed, Unroutable, Unavailable, TimeoutError) as error:
                 failures += 1
                 log.warning("subscription broke", queue=self._queue.name, error=type(error).__name__)
                 await asyncio.sleep(backoff_seconds(failures, first_seconds=FIRST_BACKOFF_SECONDS))
 
-    async def _turn(self, subscription: Subscription) -> None:
-        deliveries = await subscription.receive(MOST_MESSAGES)
+    async def _turn(self, subscription: Subscription, messages: Sequence[Opened]) -> None:
         parked: list[Parked] = []
-        arrived = [one for delivery in deliveries for one in await self._open(delivery, parked)]
+        clients = await self._known_clients()
+        arrived = [one for opened in messages for one in self._judged(opened, clients, parked)]
         await self._apply(arrived, parked)
         crashpoint("cons.before_ack")
-        await subscription.settle(deliveries)
+        await subscription.settle([opened.delivery for opened in messages])
         await self._prune()
 
-    async def _open(self, delivery: Delivery, parked: list[Parked]) -> list[Arrived]:
+    def _judged(
+        self, opened: Opened, clients: Mapping[str, RegisteredClient], parked: list[Parked]
+    ) -> Iterator[Arrived]:
         """The acceptable events of one message; everything else is parked."""
-        message = delivery.message
-        producer = producer_of(message)
-        if not producer and len(message.body) > MOST_EVENT_BYTES:
-            parked.append(Parked(message, f"too_large: over {MOST_EVENT_BYTES} bytes", None))
-            return []
-        try:
-            events = decode_message(message.content_type, message.headers, message.body, trusted=bool(producer))
-        except MalformedEvent as error:
-            parked.append(Parked(message, f"malformed: {error}", None))
-            return []
-        clients = await self._known_clients()
-        arrived = []
-        for event in events:
+        message, producer = opened.delivery.message, opened.producer
+        if opened.fault is not None:
+            parked.append(Parked(message, opened.fault, None))
+        for event in opened.events:
             one = Arrived(event, producer or message.sender or "", message.sender, message.reply_to, message)
             reason = refusal(event, message, clients) or misfit(
                 event, producer, self._catalog, checks_services=self._checks_services
             )
             if reason is None:
-                arrived.append(one)
+                yield one
             else:
-                by_itself = message if len(events) == 1 else alone(message, event)
+                by_itself = message if len(opened.events) == 1 else alone(message, event)
                 parked.append(Parked(by_itself, reason, arrival_of(one)))
-        return arrived
 
     async def _prune(self) -> None:
         now = asyncio.get_running_loop().time()

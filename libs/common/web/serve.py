@@ -5,7 +5,6 @@ seconds), tasks are cancelled, services close. A task that dies stops everything
 """
 
 import asyncio
-import gc
 import logging
 import os
 import signal
@@ -16,7 +15,7 @@ from contextlib import AsyncExitStack, contextmanager
 
 import uvicorn
 
-from libs.common import logs, metrics
+from libs.common import collector, logs, metrics
 from libs.common.errors import ConfigError
 from libs.common.web.errors import was_cut_short
 from libs.common.web.protocol import BoundedProtocol
@@ -73,9 +72,7 @@ async def run_services(
             serving = [group.create_task(server.serve(sockets=[listener])) for server, listener in servers]
             for server, _ in servers:
                 await server.ready.wait()
-            # What lives now lives as long as the process: the collector need not look at it again.
-            gc.collect()
-            gc.freeze()
+            collector.tune()
             if on_ready is not None and not stop.is_set():
                 on_ready()
             await stop.wait()

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 
 from libs.common.identity import Actor, ActorType, Caller, Level, Origin
-from services.gateway import sightings
 from services.gateway.facts import Fact, FactKind
 from services.gateway.sightings import EXPORT_WEIGHT, Sightings
 
@@ -122,7 +121,7 @@ def test_what_cannot_be_read_is_no_read_and_an_export_weighs_much() -> None:
 
 
 def test_the_memory_is_bounded() -> None:
-    one, who = Sightings(), caller()
-    for number in range(sightings.MOST_REMEMBERED + 10):
+    one, who = Sightings(most_remembered=100), caller()
+    for number in range(110):
         one.remember(who, [Fact(FactKind.TARGET_READ, key=str(number))])
-    assert len(one._seen) == sightings.MOST_REMEMBERED
+    assert len(one._seen) == 100
