@@ -244,6 +244,10 @@ async def test_nothing_is_left_of_a_person_in_any_form_in_any_table_or_queue(pla
         assert {name for name, _ in left if not name.startswith(THE_LOG)} == set()
         assert canaries.found_in(await lying_in(platform.amqp_url, platform.namespace)) == set()
 
+        written = [(file.name, file.read_bytes()) for file in platform.folder.glob("*.log")]
+        assert len(written) >= 4
+        assert canaries.found_in(written) == set()
+
         job = await redact(boss, who)
         assert job["entries"] > 5
         assert canaries.found_in(await all_rows_but_strangers(place)) == set()
