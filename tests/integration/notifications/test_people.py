@@ -10,6 +10,7 @@ import pytest
 
 from libs.common.database import dead_letters, outbox
 from libs.common.database.dead_letters import DeadLetter
+from libs.common.database.engine import driver
 from libs.common.errors import Conflict, Invalid, NotFound
 from libs.common.events.access import AccessRequested
 from libs.common.events.catalog import MessageData, new_event
@@ -29,6 +30,7 @@ from services.notifications.commands.deliveries import send_link
 from services.notifications.commands.notices import send_notice
 from services.notifications.config import address_of
 from services.notifications.deliverer import Deliverer
+from services.notifications.store import people
 from tests.integration.notifications.conftest import Reader
 from tests.integration.notifications.desk import ADMIN, OTHER, Desk, command, platform_event
 from tests.support.mail_server import HOST, MailServer, mail_server
@@ -208,6 +210,22 @@ async def test_nothing_is_left_of_whoever_was_erased_and_everything_of_others(de
     assert said.data == {"user_id": ADMIN, "deliveries": 2, "notifications": 2, "reads": 2, "dead_letters": 1}
     await deliver(desk, server)
     assert len(server.taken) == 2, "the other one's notice and link"
+
+
+async def test_what_tells_of_a_person_is_found_without_a_look_at_everything(desk: Desk) -> None:
+    async with desk.database.transaction() as session:
+        connection = driver(session)
+        await connection.execute(
+            "INSERT INTO notifications (position, id, type, priority, title, message, action_required, metadata, created_at)"
+            " SELECT n, gen_random_uuid(), 'x', 'low', 't', '', false, '{}', now() FROM generate_series(1, 20000) AS n"
+        )
+        await connection.execute("ANALYZE notifications")
+        await connection.execute("SET LOCAL plan_cache_mode = 'force_generic_plan'")
+        await connection.execute(f"PREPARE forget (text) AS {people._FORGET}")
+        plan = await connection.fetch(f"EXPLAIN EXECUTE forget ('{ADMIN}')")
+    said = "\n".join(row[0] for row in plan)
+    assert {"notifications_for_one", "notifications_about_a_user"} <= set(said.replace("\n", " ").split())
+    assert "Seq Scan" not in said
 
 
 async def test_an_erasure_that_comes_again_finds_nothing_more(desk: Desk) -> None:
