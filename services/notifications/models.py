@@ -33,6 +33,7 @@ class NotificationType(StrEnum):
     SECURITY_ALERT = "security_alert"
     CRITICAL_EVENT = "critical_event"
     ACCESS_REQUEST = "access_request"
+    APPROVAL = "approval"
     ACCOUNT_NOTICE = "account_notice"
     SINK_FAILURE = "sink_failure"
 

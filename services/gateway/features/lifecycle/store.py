@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 
 from libs.common.database.engine import Session, driver
 from services.gateway.access.pseudonyms import PREFIX
 from services.gateway.tables import (
     access_requests,
+    approvals,
     external_identities,
     external_sessions,
     idempotency_keys,
@@ -64,6 +65,11 @@ async def erase_traces(session: Session, user_id: str, *, email: str) -> None:
     await session.execute(
         update(access_requests).where(access_requests.c.user_id == user_id).values(reason="", decision_reason=None)
     )
+    words = approvals.c.decided_by == user_id
+    await session.execute(update(approvals).where(words, approvals.c.reason.is_not(None)).values(reason=""))
+    # What waits about the account says perhaps who it is; it ends now, and the loop that notes such ends says so.
+    waits = (approvals.c.target == f"user/{user_id}", approvals.c.state == "pending")
+    await session.execute(update(approvals).where(*waits).values(inputs={}, expires_at=func.now()))
     await session.execute(delete(security_facts).where(security_facts.c.user_id == user_id))
     await driver(session).execute(_BLUR_EVENTS, user_id, _UUID)
     await session.execute(delete(idempotency_keys).where(idempotency_keys.c.caller == user_id))
