@@ -194,6 +194,11 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
         "INSERT INTO notices (id, user_id, kind, details) VALUES (:id, :id, 'new_device', jsonb_build_object('device', CAST(:said AS text)))",
         id=made["id"], said=CANARY,
     )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO approvals (id, kind, target, inputs, changes, asked_by, expires_at) VALUES (gen_random_uuid(), 'update_user',"
+        " :target, jsonb_build_object('email', CAST(:said AS text)), '{}', 'x', now() + interval '1 day')",
+        target=f"user/{made['id']}", said=CANARY,
+    )  # fmt: skip
     await door.call("POST", "/auth/password/forgot", json={"email": email})
     for tried in (email, "first@example.com"):
         await door.call("POST", "/auth/login", json={"email": tried, "password": "not the password"})
@@ -201,7 +206,7 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
     detected = {"security_facts", "security_events"}
     kept_in = {
         "users", "sessions", "access_requests", "idempotency_keys", "outbox", "external_identities", "external_sessions",
-        "operations", "dead_letters", "notices", "reset_requests",
+        "operations", "dead_letters", "notices", "reset_requests", "approvals",
     }  # fmt: skip
     assert await tables_with(door, CANARY) == kept_in | detected
     assert await tables_with(door, "203.0.113.7", of=made["id"]) == {"sessions"} | detected
@@ -214,6 +219,7 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
     # What waits in the outbox was said before; it belongs to the log, which erases its own.
     assert await tables_with(door, CANARY) <= {"outbox"}
     assert await tables_with(door, "203.0.113.7", of=made["id"]) == set()
+    assert await door.run_sql("SELECT 1 FROM approvals WHERE expires_at > now()") == []
     # Failed sign-ins of others, and letters about others, stay.
     assert await door.run_sql("SELECT count(*) FROM sign_in_failures") == [(2,)]
     assert await door.run_sql("SELECT count(*) FROM dead_letters") == [(1,)]
