@@ -66,9 +66,11 @@ from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.first_admin.commands import ensure_first_admin
 from services.gateway.features.idempotency.commands import IdempotencyKeys
+from services.gateway.features.lifecycle.commands import finish_erasures
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.links.commands import Links
 from services.gateway.features.log.routes import LOG_PREFIX, log_router, text_shape
+from services.gateway.features.notices.commands import Notices
 from services.gateway.features.notifications.routes import router as notifications_router
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape, well_known_router
 from services.gateway.features.oauth.routes import router as oauth_router
@@ -152,6 +154,7 @@ async def prepare(service: Service, config: Config) -> str | None:
     await register_configured(access.database, access.passwords, config.clients)
     async with access.database.transaction() as session:
         await ensure_builtin(session)
+        await finish_erasures(session, secret=access.rules.cursor_secret)
     return generated
 
 
@@ -179,13 +182,13 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         limits=new_limits(caller=config.rate_limit, login=config.login_rate_limit, windows=_windows(config)),
         passwords=Passwords(),
         rules=Rules(
-            cursor_secret=load_or_create_secret(config.keys / "gateway.cursors"),
+            cursor_secret=_cursor_secret(config),
             lifetimes=Lifetimes(idle_seconds=config.session_timeout, absolute_seconds=config.session_absolute_timeout),
             observes=config.enforcement == "observe",
             trusted_proxies=config.trusted_proxies,
             browser_origins=config.browser_origins,
         ),
-        outsiders=Outsiders(database, issuers) if config.trusted_issuers else None,
+        outsiders=Outsiders(database, issuers, secret=_cursor_secret(config)) if config.trusted_issuers else None,
         password_policy=PasswordPolicy(_breach_lists(config, breach_egress)),
     )
     journal = Journal(GroupCommit(database, write_units, begins=False))
@@ -254,7 +257,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
             keys.run, session_sweep(database, access.rules.lifetimes), partial(note_ended_forever, database),
-            partial(note_expired_forever, database),
+            partial(note_expired_forever, database), partial(_notices(config).tell_forever, database),
             partial(answer_requests_forever, database, links),
             metrics_ticker(hub, database), issuers.run, Judge(database).run, partial(tell_forever, database, state.upstream),
             *([oidc.party.issuer.run] if oidc is not None else []),
@@ -269,6 +272,16 @@ def _event_types(database: Database, hub: Hub) -> EventTypes:
     found = EventTypes(database, asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
     hub.heed(CHANGES, lambda _: found.evict(), found.evict)
     return found
+
+
+def _cursor_secret(config: Config) -> bytes:
+    return load_or_create_secret(config.keys / "gateway.cursors")
+
+
+def _notices(config: Config) -> Notices:
+    # Where the console is that has the page of sessions, only its operator knows.
+    public_url = config.issuer if config.public_url is not None else None
+    return Notices(_sealing_key(config, "notifications.key"), public_url=public_url)
 
 
 def _breach_lists(config: Config, egress: Egress) -> list[BreachList]:

@@ -133,6 +133,14 @@ reset_requests = Table(
     _moment("created_at"),
 )  # fmt: skip
 
+notices = Table(
+    "notices", metadata,
+    _id(),
+    Column("user_id", Uuid(as_uuid=False)), Column("kind", Text), Column("details", JSONB),
+    Column("letter_id", Uuid(as_uuid=False)),
+    _moment("created_at"), _moment("told_at"),
+)  # fmt: skip
+
 security_facts = Table(
     "security_facts", metadata,
     Column("id", BigInteger, primary_key=True), Column("position", BigInteger),

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 
 from libs.common.broker.topology import NOTIFICATIONS_COMMANDS, NOTIFICATIONS_EVENTS
 from libs.common.broker.transport import Transport
-from libs.common.database.engine import Database
+from libs.common.database.engine import Database, Session
 from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.commands import CommandConsumer
 from libs.common.delivery.relay import Relay
 from libs.common.delivery.subscriber import Subscriber
 from libs.common.events.all_types import CATALOG
-from libs.common.events.deliveries import SendLink
+from libs.common.events.deliveries import SendLink, SendNotice
 from libs.common.keys import load_or_create_secret, load_or_create_x25519
 from libs.common.sealing import Unsealer
 from libs.common.start import assertion_verifier, open_database, open_transport, readiness
@@ -22,11 +22,13 @@ from services.notifications.channels.console import ConsoleChannel
 from services.notifications.channels.email import EmailChannel
 from services.notifications.channels.outcomes import Channel
 from services.notifications.commands.deliveries import send_link
+from services.notifications.commands.notices import send_notice
 from services.notifications.config import Config
 from services.notifications.deliverer import Deliverer
 from services.notifications.handlers.commands import COMMANDS
 from services.notifications.handlers.events import apply_rules, count_created, take_direct
 from services.notifications.handlers.gauges import ActiveAlerts
+from services.notifications.handlers.people import follow_accounts
 
 NAME = "notifications"
 SOURCE = "/reeve/notifications"
@@ -60,8 +62,17 @@ def build(config: Config, *, database: Database, transport: Transport) -> Servic
         await count_created(arrived)
         await active.notice(arrived)
 
-    events = Subscriber(database, transport, NOTIFICATIONS_EVENTS, handle=apply_rules, after=after, catalog=CATALOG)
-    handlers = {**COMMANDS, SendLink.TYPE: send_link(channel.name)}
+    async def apply(session: Session, arrived: Sequence[Arrived]) -> None:
+        # First what is to be told, then whose part of it is to go again.
+        await apply_rules(session, arrived)
+        await follow_accounts(session, arrived)
+
+    events = Subscriber(database, transport, NOTIFICATIONS_EVENTS, handle=apply, after=after, catalog=CATALOG)
+    handlers = {
+        **COMMANDS,
+        SendLink.TYPE: send_link(channel.name),
+        SendNotice.TYPE: send_notice(channel.name, unsealer),
+    }
     commands = CommandConsumer(
         database, transport, NOTIFICATIONS_COMMANDS, source=SOURCE, handlers=handlers, catalog=CATALOG
     )

@@ -19,9 +19,9 @@ from libs.common.crashpoint import crashpoint
 from libs.common.database import outbox
 from libs.common.database.engine import Database, is_transient
 from libs.common.delivery.backoff import backoff_seconds
-from libs.common.events.deliveries import LinkMail
+from libs.common.events.deliveries import LinkMail, NoticeMail
 from libs.common.sealing import NotSealed, Unsealer
-from services.notifications.channels.outcomes import Channel, Link, Outcome, Rejected, RetryLater, Sent
+from services.notifications.channels.outcomes import Channel, Outcome, Outgoing, Rejected, RetryLater, Sent
 from services.notifications.commands.deliveries import note_failed, note_sent
 from services.notifications.store import deliveries
 from services.notifications.store.deliveries import Delivery
@@ -85,16 +85,18 @@ class Deliverer:
 
     async def _attempt(self, claimed: Delivery) -> Outcome:
         if claimed.expires_at <= datetime.now(UTC):
-            return Rejected("the link expired before it could be sent")
+            return Rejected("it was of no more use before it could be sent")
         try:
-            mail = LinkMail.model_validate_json(self._unsealer.unseal(claimed.sealed))
+            mail = _opened(claimed, self._unsealer)
         except (NotSealed, ValidationError):
             # Without the error's text, which could repeat what was sealed.
             log.error("a delivery cannot be read", delivery_id=claimed.id)
             return Rejected("it was not sealed to this service's key")
-        link = Link(claimed.id, claimed.kind, mail, created_at=claimed.created_at, expires_at=claimed.expires_at)
+        outgoing = Outgoing(
+            claimed.id, claimed.kind, mail, created_at=claimed.created_at, expires_at=claimed.expires_at
+        )
         try:
-            return await self._channel.send(link)
+            return await self._channel.send(outgoing)
         except Exception as error:
             # A mistake of ours with one delivery must not keep the others back. Its text could repeat the link.
             log.error("a channel failed", delivery_id=claimed.id, error=type(error).__name__)
@@ -123,3 +125,9 @@ class Deliverer:
                 "delivery did not work", delivery_id=claimed.id, attempts=claimed.attempts, reason=outcome.reason,
                 is_final=isinstance(outcome, Rejected),
             )  # fmt: skip
+
+
+def _opened(claimed: Delivery, unsealer: Unsealer) -> LinkMail | NoticeMail:
+    """Raises `NotSealed` and `ValidationError`."""
+    plain = unsealer.unseal(claimed.sealed)
+    return NoticeMail.model_validate_json(plain) if claimed.kind == "notice" else LinkMail.model_validate_json(plain)

@@ -34,7 +34,7 @@ class NotificationType(StrEnum):
     CRITICAL_EVENT = "critical_event"
     ACCESS_REQUEST = "access_request"
     APPROVAL = "approval"
-    NEW_DEVICE = "new_device"
+    ACCOUNT_NOTICE = "account_notice"
     SINK_FAILURE = "sink_failure"
 
 
@@ -76,6 +76,8 @@ class NotificationDraft:
     action_url: str | None = None
     metadata: Mapping[str, Any] = field(default_factory=dict)
     rule: str | None = None
+    recipient_id: str | None = None
+    """Whom alone it is for; None for everybody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class Notification:
     action_url: str | None
     metadata: Mapping[str, Any]
     created_at: datetime
+    recipient_id: str | None = None
     is_read: bool = False
     read_at: datetime | None = None
 
@@ -153,6 +156,7 @@ class Notification:
             "action_required": self.action_required,
             "action_url": self.action_url,
             "notification_metadata": dict(self.metadata),
+            "recipient_user_id": self.recipient_id,
             "created_at": rfc3339(self.created_at),
         }
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.events import access, approvals, platform, security, sinks, users
+from libs.common.events import access, approvals, platform, security, sinks
 from libs.common.events.envelope import Event, rfc3339
 from libs.common.events.notification_fields import Priority, is_relative_path, plain_line, plain_text
 from services.notifications.models import (
@@ -127,11 +127,6 @@ BY_TYPE: Mapping[str, Rule] = {
     sinks.SinkFailed.TYPE: Rule(
         "sink_failed", NotificationType.SINK_FAILURE, "high", "Audit entries do not reach {name}",
         action_required=True, members=("sink_id", "name", "state", "cursor"),
-    ),
-    users.DeviceFirstSeen.TYPE: Rule(
-        "new_device", NotificationType.NEW_DEVICE, "high", "Sign-in from a new device",
-        "{device} in the network {address_prefix}. Whoever does not recognize it ends the session and changes the password.",
-        alert_type=AlertType.SECURITY, members=("user_id", "session_id", "address_prefix", "device"),
     ),
     security.SecurityEventRaised.TYPE: Rule(
         "security_event", NotificationType.SECURITY_ALERT, "high", "Security event {event_type}: {subject}",

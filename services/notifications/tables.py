@@ -20,7 +20,14 @@ notifications = Table(
     Column("position", BigInteger, primary_key=True),
     Column("id", Uuid(as_uuid=False)), Column("type", Text), Column("priority", Text), Column("title", Text),
     Column("message", Text), Column("action_required", Boolean), Column("action_url", Text), Column("metadata", JSONB),
+    Column("recipient_id", Text),
     _moment("created_at"),
+)  # fmt: skip
+
+erased_users = Table(
+    "erased_users", metadata,
+    Column("user_id", Text, primary_key=True),
+    _moment("erased_at"),
 )  # fmt: skip
 
 read_marks = Table(

@@ -20,7 +20,7 @@ from libs.common.web.service import Service
 from services.settings import routes
 from services.settings.commands.defaults import create_defaults
 from services.settings.config import Config
-from services.settings.handlers import command_handlers, learn_clients
+from services.settings.handlers import command_handlers, follow_accounts
 from services.settings.models.defaults import DEFAULTS
 from services.settings.secrets.keyring import load_keyring
 from services.settings.secrets.keys import Keys
@@ -82,7 +82,7 @@ def build(config: Config, *, database: Database, transport: Transport) -> Servic
     commands = CommandConsumer(
         database, transport, SETTINGS_COMMANDS, source=SOURCE, handlers=command_handlers(keys), catalog=CATALOG
     )
-    events = Subscriber(database, transport, SETTINGS_EVENTS, handle=learn_clients, catalog=CATALOG)
+    events = Subscriber(database, transport, SETTINGS_EVENTS, handle=follow_accounts, catalog=CATALOG)
     relay = Relay(database, transport, producer=NAME)
     return Service(
         name=NAME, app=app, tasks=(relay.run, commands.run, events.run), database=database, close=transport.close

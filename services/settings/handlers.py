@@ -20,9 +20,11 @@ from libs.common.events.settings import (
     SettingDefinition,
     UpsertSetting,
 )
+from libs.common.events.users import UserErased
 from libs.common.sealing import NotSealed, Unsealer
 from services.settings.commands import writes
 from services.settings.commands.outcomes import Ask
+from services.settings.commands.people import erase_user
 from services.settings.commands.writes import Change
 from services.settings.models.definitions import DefinitionEdit, defined
 from services.settings.models.settings import Definition, Given
@@ -103,8 +105,11 @@ async def roll_back_setting(keys: Keys, session: Session, command: Event) -> Eve
     )  # fmt: skip
 
 
-async def learn_clients(_session: Session, _arrived: Sequence[Arrived]) -> None:
-    """Nothing further: the subscriber itself remembers the registered clients that it sees."""
+async def follow_accounts(session: Session, arrived: Sequence[Arrived]) -> None:
+    """Erase what is kept of whoever the gateway erased. Registered clients the subscriber itself remembers."""
+    for event in (one.event for one in arrived):
+        if event.type == UserErased.TYPE and event.source == UserErased.SOURCE:
+            await erase_user(session, str(event.data["user_id"]), cause=event)
 
 
 def _read(model: type[CommandT], command: Event) -> CommandT:

@@ -1,4 +1,4 @@
-"""A sign-in from a program that an account was never used with becomes a notification that says whose account it is."""
+"""A sign-in from a program that an account was never used with becomes a notification for whose account it is, alone."""
 
 import httpx
 
@@ -18,14 +18,17 @@ async def test_a_new_device_is_told_of(admin: Administrator, http: httpx.AsyncCl
         )
         assert answer.status_code == 200
 
+    owner = Administrator(http, answer.json()["access_token"])
+
     async def told() -> list[dict[str, object]]:
-        found = [one async for one in admin.pages("/notifications", "notifications", type="new_device")]
-        return [one for one in found if one["notification_metadata"].get("user_id") == user["id"]]
+        return [one async for one in owner.pages("/notifications", "notifications", type="account_notice")]
 
     notifications = await eventually(told, within_seconds=LIVE_SECONDS)
     assert isinstance(notifications, list)
     (notification,) = notifications
     assert (notification["title"], notification["priority"]) == ("Sign-in from a new device", "high")
+    assert notification["recipient_user_id"] == user["id"]
     assert notification["notification_metadata"]["device"] == "Unheard-of on Plan"
+    assert [one async for one in admin.pages("/notifications", "notifications", type="account_notice")] == []
     (entry,) = await entries(admin, 1, action="sign_in_from_new_device", target_id=user["id"])
     assert entry["severity"] == "warning"

@@ -40,7 +40,7 @@ class Queue:
 AUDIT_EVENTS = Queue("audit.events", EVENTS, ("#",))
 AUDIT_COMMANDS = Queue("audit.commands", COMMANDS, ("audit.commands",))
 SETTINGS_COMMANDS = Queue("settings.commands", COMMANDS, ("settings.commands",))
-SETTINGS_EVENTS = Queue("settings.events", EVENTS, ("reeve.client.#",))
+SETTINGS_EVENTS = Queue("settings.events", EVENTS, ("reeve.client.#", "reeve.user.erased.#"))
 NOTIFICATIONS_COMMANDS = Queue("notifications.commands", COMMANDS, ("notifications.commands",))
 NOTIFICATIONS_EVENTS = Queue("notifications.events", EVENTS, ("#",))
 GATEWAY_OUTCOMES = Queue(

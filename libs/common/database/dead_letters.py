@@ -14,6 +14,10 @@ _INSERT = """
     SELECT * FROM unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bytea[],
                          $8::jsonb[], $9::text[])
 """
+_FORGET = """
+    DELETE FROM dead_letters WHERE EXISTS (SELECT FROM unnest($1::bytea[]) AS said WHERE position(said IN body) > 0)
+    RETURNING 1
+"""
 _PRUNE = """
     DELETE FROM dead_letters WHERE id IN (
         SELECT id FROM (
@@ -62,6 +66,12 @@ async def note_repetition(session: Session, letters: Sequence[DeadLetter]) -> No
 async def count(session: Session) -> int:
     """How many letters lie here, of all queues."""
     return int((await session.execute(text("SELECT count(*) FROM dead_letters"))).scalar_one())
+
+
+async def forget_about(session: Session, *said: str) -> int:
+    """Let go of letters that say one of these, as UTF-8; returns how many. What nobody applied by then never is."""
+    forgotten = await driver(session).fetch(_FORGET, [one.encode() for one in said])
+    return len(forgotten)
 
 
 async def prune(session: Session, *, most_rows: int, older_than_days: float) -> int:

@@ -5,6 +5,7 @@ from libs.common.events import (
     approvals,
     audit,
     deliveries,
+    erasures,
     event_types,
     exports,
     notifications,
@@ -28,6 +29,7 @@ def _models() -> tuple[type[MessageData], ...]:
     areas = (
         requests, users, sign_in, access, approvals, settings, notifications, platform, audit, exports, saved_searches,
         deliveries, redactions, quarantine, security, retention, sinks,
+        erasures,
         event_types,
     )  # fmt: skip
     for area in areas:

@@ -1,13 +1,13 @@
-"""Messages about what is sent to one person: a link by mail, asked for by the gateway, and what became of it.
+"""Messages about what is sent to one person: a link or a notice, asked for by the gateway, and what became of it.
 
-Address, name and link travel sealed to the notifications service (`libs.common.sealing`), as the JSON of `LinkMail`.
-Nothing else of a person is in these messages but their account's id.
+Address, name and what they are told travel sealed to the notifications service (`libs.common.sealing`), as the JSON of
+`LinkMail` or `NoticeMail`. Nothing else of a person is in these messages but their account's id.
 """
 
 from datetime import datetime
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, StringConstraints
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
 
 from libs.common.events.catalog import CommandData, MessageData, OutcomeData
 
@@ -18,8 +18,19 @@ _SENT: dict[str, Any] = {"delivery_id": _ID, "channel": "email", "kind": "activa
 ADDRESS_PATTERN = r"^[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$"
 """As accounts have them: nothing in it can end a header, an address or a command."""
 
-Kind = Literal["activation", "password_reset"]
+LinkKind = Literal["activation", "password_reset"]
+Kind = Literal["activation", "password_reset", "notice"]
+NoticeKind = Literal[
+    "new_device", "password_changed", "password_reset", "factor_enrolled", "factor_removed", "recovery_code_used",
+    "sessions_ended",
+]  # fmt: skip
+"""What people are told of their own accounts."""
+MOST_LINES = 20
+"""Notices that one letter tells one by one."""
 Channel = Literal["email", "console"]
+Deed = Literal["send_link", "send_notice"]
+"""What the audit log calls it, by its kind."""
+Url = Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[!-~]+$")]
 PlainLine = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 
 
@@ -30,7 +41,30 @@ class LinkMail(BaseModel):
 
     address: Annotated[str, StringConstraints(max_length=254, pattern=ADDRESS_PATTERN)]
     name: PlainLine
-    url: Annotated[str, StringConstraints(max_length=2000, pattern=r"^https?://[!-~]+$")]
+    url: Url
+
+
+class NoticeLine(BaseModel):
+    """Something happened to an account: when, and from which network by which program where that is told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: NoticeKind
+    at: AwareDatetime
+    network: PlainLine | None = None
+    device: PlainLine | None = None
+
+
+class NoticeMail(BaseModel):
+    """What is sealed of notices: to whom, what happened, oldest first, how much `more`, and where their sessions are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: Annotated[str, StringConstraints(max_length=254, pattern=ADDRESS_PATTERN)]
+    name: PlainLine
+    lines: Annotated[list[NoticeLine], Field(min_length=1, max_length=MOST_LINES)]
+    more: Annotated[int, Field(ge=0)] = 0
+    url: Url | None = None
 
 
 class SendLink(CommandData):
@@ -45,10 +79,27 @@ class SendLink(CommandData):
     }  # fmt: skip
 
     action: Literal["send_link"] = "send_link"
-    kind: Kind
+    kind: LinkKind
     user_id: str
     expires_at: AwareDatetime
     sealed: Annotated[str, StringConstraints(max_length=8000)]
+
+
+class SendNotice(CommandData):
+    """Tell somebody what happened to their account: by mail, and by a notification that is theirs alone."""
+
+    TYPE: ClassVar[str] = "reeve.command.notice.send.v1"
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+    ACTION: ClassVar[str] = "send_notice"
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "action": "send_notice", "user_id": _ID, "expires_at": "2026-01-02T00:00:00Z",
+        "sealed": "c2VhbGVkIHRvIHRoZSBub3RpZmljYXRpb25zIHNlcnZpY2U=",
+    }  # fmt: skip
+
+    action: Literal["send_notice"] = "send_notice"
+    user_id: str
+    expires_at: AwareDatetime
+    sealed: Annotated[str, StringConstraints(max_length=40_000)]
 
 
 class DeliveryAccepted(OutcomeData):
@@ -79,6 +130,7 @@ class DeliverySent(MessageData):
     kind: Kind
     user_id: str
     attempts: int
+    action: Deed = "send_link"
 
 
 class DeliveryFailed(MessageData):
@@ -98,3 +150,4 @@ class DeliveryFailed(MessageData):
     attempts: int
     reason: str
     outcome: Literal["failure"] = "failure"
+    action: Deed = "send_link"

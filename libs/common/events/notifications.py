@@ -30,7 +30,7 @@ _NOTIFICATION = {
     "id": _ID, "type": "import_failure", "priority": "high", "title": "Import failed: Rose & Co",
     "message": "The import stopped: the file could not be read.", "is_read": False, "read_at": None,
     "read_by_user_id": None, "action_required": True, "action_url": "/imports/4711",
-    "notification_metadata": {"store_id": 12, "job_id": 4711}, "created_at": "2026-01-01T00:00:00.000000Z",
+    "notification_metadata": {"store_id": 12, "job_id": 4711}, "recipient_user_id": None, "created_at": "2026-01-01T00:00:00.000000Z",
 }  # fmt: skip
 _ALERT = {
     "id": _ID, "alert_type": "security", "severity": "critical", "title": "Many failed sign-ins", "description": "",
@@ -148,7 +148,10 @@ class ResolveAlert(CommandData):
 
 
 class NotificationCreated(OutcomeData):
-    """There is a new notification, asked for by an administrator or made by a rule (`rule`) from an event."""
+    """There is a new notification, asked for by an administrator or made by a rule (`rule`) from an event.
+
+    It is for everybody, or for `recipient_user_id` alone.
+    """
 
     TYPE: ClassVar[str] = "reeve.notification.created.v1"
     SOURCE: ClassVar[str] = _SOURCE
@@ -163,6 +166,7 @@ class NotificationCreated(OutcomeData):
     priority: Priority
     title: str
     rule: str | None = None
+    recipient_user_id: str | None = None
 
 
 class NotificationRead(OutcomeData):

@@ -1,7 +1,7 @@
 """What a redaction takes from an entry. Pure.
 
 What tells of a person is erased where they acted (who, from where, with what) and where they are the target (what was done
-to them). What they did to other things is the platform's history and stays, unless it repeats who or where they are.
+to them). What they did to other things is the platform's history and stays, unless it repeats who or where they are, or is their own.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -19,6 +19,8 @@ ACTS_AS_ADMIN = "user"
 """The type of a subject that acts: an administrator, whose id is an entry's `admin_user_id`."""
 IDENTITY = ("/admin_username", "/ip_address", "/user_agent")
 CONTENT = ("/changes", "/details")
+OWN = frozenset({"saved_search"})
+"""Types of things that are their maker's own, what they are called included."""
 
 Span = int | tuple[int, int]
 """A sequence number, or the first and the last of a range."""
@@ -51,8 +53,11 @@ def concerns(subject: Subject, found: Found) -> tuple[str, ...]:
     entry = found.entry
     acted = subject.type == ACTS_AS_ADMIN and entry.admin_user_id == subject.id
     is_target = (entry.target_type, entry.target_id) == (subject.type, subject.id)
-    wanted: set[str] = set(IDENTITY) if acted else set()
-    if (is_target or (acted and _repeats_itself(entry))) and entry.event_type != UserErased.TYPE:
+    # Whoever came to somebody's account without a name, to sign in or by the word of a provider, was them or pretended to be.
+    came = subject.type == ACTS_AS_ADMIN and is_target and entry.admin_user_id is None
+    wanted: set[str] = set(IDENTITY) if acted or came else set()
+    own = acted and (entry.target_type in OWN or _repeats_itself(entry))
+    if (is_target or own) and entry.event_type != UserErased.TYPE:
         # What says that somebody was erased holds nothing of theirs, and is what their history ends with.
         wanted.update(CONTENT)
     there = {path for path, value in zip(PATHS, private_values(entry), strict=True) if value is not None}

@@ -66,12 +66,14 @@ async def start(
     session: Session, subject: Subject, *, reason: str, requested_by: str | None, operation_id: str | None,
     correlation_id: str | None, after_seconds: float = 0.0,
 ) -> tuple[Redaction, bool]:  # fmt: skip
-    """A job over the log as it is now, and whether it is new; one of this subject that has not ended goes on so far."""
+    """A job over the log as it is now, and whether it is new; one of this subject that has not ended goes on so far, and
+    begins no later than this one would have."""
     row = await driver(session).fetchrow(
         "INSERT INTO redactions (id, subject_type, subject_id, reason, requested_by, operation_id, correlation_id, ends,"
         " next_at) SELECT $1, $2, $3, $4, $5, $6, $7, size, clock_timestamp() + make_interval(secs => $8) FROM log_state"
         " ON CONFLICT (subject_type, subject_id) WHERE state <> 'succeeded'"
-        f" DO UPDATE SET ends = excluded.ends RETURNING {_COLUMNS}",
+        " DO UPDATE SET ends = excluded.ends, next_at = least(redactions.next_at, excluded.next_at)"
+        f" RETURNING {_COLUMNS}",
         made := new_uuid(), subject.type, subject.id, reason, requested_by, operation_id, correlation_id, after_seconds,
     )  # fmt: skip
     found = _redaction(row)
@@ -197,6 +199,8 @@ async def finish(session: Session, job: Redaction, *, exports: int) -> None:
     if job.subject_type == ACTS_AS_ADMIN:
         for table in ("saved_searches", "exports"):
             await connection.execute(f"UPDATE {table} SET owner_name = NULL WHERE owner_id = $1", job.subject_id)
+        # Nobody else ever saw these, and nobody will.
+        await connection.execute("DELETE FROM saved_searches WHERE owner_id = $1 AND NOT is_shared", job.subject_id)
     await connection.execute(
         "UPDATE redactions SET state = 'succeeded', finished_at = clock_timestamp(), exports = $2 WHERE id = $1",
         job.id, exports,

@@ -14,6 +14,7 @@ from services.gateway.access.issuers.directory import TrustedIssuers
 from services.gateway.access.issuers.models import Identity
 from services.gateway.access.lifetimes import CACHE_SECONDS
 from services.gateway.access.permissions import NO_RIGHTS, Rights
+from services.gateway.access.pseudonyms import names_of
 from services.gateway.access.tokens import invalid_token
 
 
@@ -30,10 +31,11 @@ class Standing:
 
 
 class Outsiders:
-    """Turns tokens of trusted issuers into actors."""
+    """Turns tokens of trusted issuers into actors. Whose data was erased is known by a pseudonym under `secret`."""
 
-    def __init__(self, database: Database, issuers: TrustedIssuers) -> None:
+    def __init__(self, database: Database, issuers: TrustedIssuers, *, secret: bytes) -> None:
         self.issuers = issuers
+        self._secret = secret
         self._database = database
         self._standings: ShortCache[Standing] = ShortCache(ttl_seconds=CACHE_SECONDS)
 
@@ -58,8 +60,9 @@ class Outsiders:
             self._standings.evict(where=lambda standing: standing.role == role)
 
     async def _look_up(self, identity: Identity) -> Standing:
+        names = names_of(self._secret, identity.issuer, identity.subject)
         async with self._database.reading() as session:
-            account = await store.find_linked_account(session, identity.issuer, identity.subject)
+            account = await store.find_linked_account(session, identity.issuer, names)
             rights = await store.find_rights(session, identity.role) if identity.role is not None else None
         user_id, is_active = (account.user_id, account.is_active) if account is not None else (None, True)
         return Standing(user_id, is_active, identity.role, rights)

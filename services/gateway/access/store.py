@@ -190,12 +190,13 @@ class LinkedAccount:
     is_active: bool
 
 
-async def find_linked_account(session: Session, issuer: str, subject: str) -> LinkedAccount | None:
-    """The account of an identity; None when it has none."""
+async def find_linked_account(session: Session, issuer: str, names: Sequence[str]) -> LinkedAccount | None:
+    """The account of an identity under one of its names (`names_of`); None when it has none."""
     found = await session.execute(
         select(users.c.id, users.c.is_active)
         .join(external_identities, external_identities.c.user_id == users.c.id)
-        .where(external_identities.c.issuer == issuer, external_identities.c.subject == subject)
+        .where(external_identities.c.issuer == issuer, external_identities.c.subject.in_(names))
+        .limit(1)
     )
     row = found.one_or_none()
     return LinkedAccount(row.id, row.is_active) if row is not None else None

@@ -6,7 +6,12 @@ from typing import Any
 from libs.common.events.all_types import CATALOG
 from libs.common.events.catalog import OutcomeData, action_of
 from libs.common.events.envelope import Event, rfc3339
-from libs.common.events.notifications import NotificationRead, NotificationsRead, NotificationUnread
+from libs.common.events.notifications import (
+    NotificationCreated,
+    NotificationRead,
+    NotificationsRead,
+    NotificationUnread,
+)
 from libs.common.identity import Actor
 
 
@@ -61,12 +66,14 @@ def may_hear(actor: Actor, topic: Topic) -> bool:
 
 def hears(actor: Actor, topic: Topic, event: Event) -> bool:
     """Whether this one event is for this actor: of operations one hears one's own, an auditor all;
-    of what was read, one hears only one's own."""
+    of what was read, and of what is for one person, one hears only one's own."""
     match topic:
         case Topic.OPERATIONS:
             return event.actorid == actor.id or actor.may("audit:read")
         case Topic.NOTIFICATIONS if event.type in _PERSONAL:
             return event.actorid == actor.id
+        case Topic.NOTIFICATIONS if event.type == NotificationCreated.TYPE:
+            return event.data.get("recipient_user_id") in (None, actor.id)
         case Topic.ALERTS if event.type.startswith(SECURITY):
             return actor.may("security:read")
         case _:

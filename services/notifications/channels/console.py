@@ -6,19 +6,26 @@ It is not the log: what is configured to send mails never writes a link anywhere
 import sys
 from typing import Literal
 
-from services.notifications.channels.outcomes import Link, Sent
+from libs.common.events.deliveries import LinkMail
+from services.notifications.channels.letters import letter_of
+from services.notifications.channels.outcomes import Outgoing, Sent
 
 _WHAT = {"activation": "activation link", "password_reset": "password reset link"}
 
 
 class ConsoleChannel:
-    """Prints links."""
+    """Prints links, and of notices what they are about."""
 
     name: Literal["console"] = "console"
 
-    async def send(self, link: Link) -> Sent:
-        """Print it. Neither address nor link can hold a control character (`LinkMail`)."""
-        until = f"{link.expires_at:%Y-%m-%d %H:%M} UTC"
-        sys.stdout.write(f"{_WHAT[link.kind]} for {link.mail.address} (once, until {until}): {link.mail.url}\n")
+    async def send(self, outgoing: Outgoing) -> Sent:
+        """Print it. Neither address, link nor subject can hold a control character (`LinkMail`, `NoticeMail`)."""
+        mail = outgoing.mail
+        if isinstance(mail, LinkMail):
+            until = f"{outgoing.expires_at:%Y-%m-%d %H:%M} UTC"
+            line = f"{_WHAT[outgoing.kind]} for {mail.address} (once, until {until}): {mail.url}"
+        else:
+            line = f"notice for {mail.address}: {letter_of(outgoing).subject}"
+        sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
         return Sent()

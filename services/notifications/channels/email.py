@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 import aiosmtplib
 
 from services.notifications.channels.letters import letter_of
-from services.notifications.channels.outcomes import Link, Outcome, Rejected, RetryLater, Sent
+from services.notifications.channels.outcomes import Outcome, Outgoing, Rejected, RetryLater, Sent
 
 ANSWER_SECONDS = 10.0
 """How long one answer of the server is waited for."""
@@ -97,11 +97,11 @@ class EmailChannel:
         self._context = context
         self._answer_seconds = answer_seconds
 
-    async def send(self, link: Link) -> Outcome:
+    async def send(self, outgoing: Outgoing) -> Outcome:
         """Hand it over once, within 30 seconds."""
-        recipient = recipient_of(link.mail.address)
+        recipient = recipient_of(outgoing.mail.address)
         try:
-            message = message_of(link, self._sender, recipient)
+            message = message_of(outgoing, self._sender, recipient)
         except (MessageError, ValueError) as error:
             return Rejected(f"no mail can be made of it: {type(error).__name__}")
         progress = _Progress()
@@ -149,15 +149,15 @@ def recipient_of(address: str) -> Address:
     return Address(username=username, domain=domain)
 
 
-def message_of(link: Link, sender: Address, recipient: Address) -> EmailMessage:
-    """The message of a link. Every header is ours or checked: a line break in one is a `ValueError` of the library."""
-    letter = letter_of(link.kind, link.mail, link.expires_at)
+def message_of(outgoing: Outgoing, sender: Address, recipient: Address) -> EmailMessage:
+    """The message of a link or of notices. Every header is ours or checked: a line break in one is a `ValueError` of the library."""
+    letter = letter_of(outgoing)
     message = EmailMessage(policy=_POLICY)
     message["From"] = sender
     message["To"] = recipient
     message["Subject"] = letter.subject
-    message["Date"] = format_datetime(link.created_at)
-    message["Message-ID"] = f"<{link.delivery_id}@{sender.domain}>"
+    message["Date"] = format_datetime(outgoing.created_at)
+    message["Message-ID"] = f"<{outgoing.delivery_id}@{sender.domain}>"
     message["Auto-Submitted"] = "auto-generated"  # RFC 3834, 5: no automatic answers, please
     message.set_content(letter.plain)
     message.add_alternative(letter.html, subtype="html")

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Protocol
 
 from libs.common.events.deliveries import Channel as ChannelName
-from libs.common.events.deliveries import Kind, LinkMail
+from libs.common.events.deliveries import Kind, LinkMail, NoticeMail
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +32,12 @@ Outcome = Sent | RetryLater | Rejected
 
 
 @dataclass(frozen=True, slots=True)
-class Link:
-    """A link on its way to somebody: what was sealed, and what was not."""
+class Outgoing:
+    """A link or notices on their way to somebody: what was sealed, and what was not."""
 
     delivery_id: str
     kind: Kind
-    mail: LinkMail
+    mail: LinkMail | NoticeMail
     created_at: datetime
     expires_at: datetime
 
@@ -48,6 +48,6 @@ class Channel(Protocol):
     @property
     def name(self) -> ChannelName: ...
 
-    async def send(self, link: Link) -> Outcome:
+    async def send(self, outgoing: Outgoing) -> Outcome:
         """Send it once, in bounded time. Raises nothing for what the other side does."""
         ...

@@ -5,10 +5,11 @@ from datetime import datetime
 from libs.common.database.engine import Session
 from libs.common.delivery.asked import outcome_of, read_command
 from libs.common.delivery.commands import CommandHandler, one_by_one
-from libs.common.events.deliveries import Channel, DeliveryAccepted, DeliveryFailed, DeliverySent, SendLink
+from libs.common.errors import Conflict
+from libs.common.events.deliveries import Channel, Deed, DeliveryAccepted, DeliveryFailed, DeliverySent, SendLink
 from libs.common.events.envelope import Event
 from services.notifications.commands.cause import Cause
-from services.notifications.store import deliveries
+from services.notifications.store import deliveries, people
 from services.notifications.store.deliveries import Delivery
 
 
@@ -17,6 +18,8 @@ def send_link(channel: Channel) -> CommandHandler:
 
     async def accept(session: Session, command: Event) -> Event:
         asked = read_command(SendLink, command, doing="send links", below=())
+        if await people.is_erased(session, asked.user_id):
+            raise recipient_erased(asked.user_id)
         await deliveries.append(
             session,
             command.id,
@@ -47,7 +50,7 @@ async def note_sent(session: Session, delivery: Delivery, *, now: datetime) -> E
         return None
     data = DeliverySent(
         delivery_id=delivery.id, channel=delivery.channel, kind=delivery.kind, user_id=delivery.user_id,
-        attempts=delivery.attempts,
+        attempts=delivery.attempts, action=_deed(delivery),
     )  # fmt: skip
     return _cause(delivery).event(data, subject=f"user/{delivery.user_id}")
 
@@ -56,11 +59,25 @@ async def note_failed(session: Session, delivery: Delivery, *, reason: str, now:
     """It was given up; None when another attempt said what became of it."""
     if not await deliveries.end(session, delivery, state="failed", reason=reason, now=now):
         return None
+    return failed_event(delivery, reason)
+
+
+def failed_event(delivery: Delivery, reason: str) -> Event:
+    """The event of something that was given up."""
     data = DeliveryFailed(
         delivery_id=delivery.id, channel=delivery.channel, kind=delivery.kind, user_id=delivery.user_id,
-        attempts=delivery.attempts, reason=reason,
+        attempts=delivery.attempts, reason=reason, action=_deed(delivery),
     )  # fmt: skip
     return _cause(delivery).event(data, subject=f"user/{delivery.user_id}", severity="warning")
+
+
+def recipient_erased(user_id: str) -> Conflict:
+    """The refusal of something to be sent to whoever was erased."""
+    return Conflict(f"the data of user {user_id} was erased; nothing is sent to them", code="recipient_erased")
+
+
+def _deed(delivery: Delivery) -> Deed:
+    return "send_notice" if delivery.kind == "notice" else "send_link"
 
 
 def _cause(delivery: Delivery) -> Cause:

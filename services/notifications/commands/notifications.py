@@ -73,12 +73,12 @@ async def read_all(session: Session, cause: Cause, _: ReadAllNotifications, *, n
 
 
 async def delete_notification(session: Session, cause: Cause, asked: DeleteNotification, *, now: datetime) -> Event:
-    """Remove a notification for everybody; the audit trail keeps what it was."""
+    """Remove a notification, for everybody whom it is for; the audit trail keeps what it was."""
     del now
     notification_id = canonical_id(asked.notification_id)
     if notification_id is None:
         raise notification_not_found(asked.notification_id[:100])
-    kind, title = await notifications.delete(session, notification_id)
+    kind, title = await notifications.delete(session, notification_id, admin_id=cause.admin_id)
     data = NotificationDeleted(status=204, notification_id=notification_id, type=kind, title=title, origin=cause.origin)
     return cause.event(data, subject=f"notification/{notification_id}")
 
@@ -92,6 +92,7 @@ def created_event(cause: Cause, created: Notification, *, rule: str | None) -> E
         priority=created.priority,
         title=created.title,
         rule=rule,
+        recipient_user_id=created.recipient_id,
         result=created.body(),
         origin=cause.origin,
     )

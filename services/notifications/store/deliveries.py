@@ -33,7 +33,7 @@ class Delivery:
     correlation_id: str | None
 
 
-_DELIVERY = (
+DELIVERY = (
     d.c.id, d.c.channel, d.c.kind, d.c.user_id, d.c.sealed, d.c.attempts, d.c.created_at, d.c.expires_at,
     d.c.correlation_id,
 )  # fmt: skip
@@ -72,7 +72,7 @@ async def claim(session: Session, *, lease_seconds: float) -> Delivery | None:
         update(d)
         .where(d.c.id == due)
         .values(attempts=d.c.attempts + 1, next_at=func.now() + timedelta(seconds=lease_seconds))
-        .returning(*_DELIVERY)
+        .returning(*DELIVERY)
     )
     row = (await session.execute(claimed)).one_or_none()
     return Delivery(**row._mapping) if row is not None else None

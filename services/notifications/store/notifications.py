@@ -26,11 +26,14 @@ _APPEND = """
         UPDATE turn SET last_position = last_position + cardinality($1::uuid[]) RETURNING last_position
     )
     INSERT INTO notifications
-        (position, id, type, priority, title, message, action_required, action_url, metadata, created_at)
+        (position, id, type, priority, title, message, action_required, action_url, metadata, created_at,
+         recipient_id)
     SELECT taken.last_position - cardinality($1) + row.place, row.id, row.type, row.priority, row.title, row.message,
-           row.action_required, row.action_url, row.metadata, $9
-    FROM taken, unnest($1, $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::jsonb[])
-         WITH ORDINALITY AS row (id, type, priority, title, message, action_required, action_url, metadata, place)
+           row.action_required, row.action_url, row.metadata, $9, row.recipient_id
+    FROM taken, unnest($1, $2::text[], $3::text[], $4::text[], $5::text[], $6::boolean[], $7::text[], $8::jsonb[],
+                       $10::text[])
+         WITH ORDINALITY AS row (id, type, priority, title, message, action_required, action_url, metadata, recipient_id,
+                                 place)
     RETURNING id::text, position
 """
 
@@ -59,6 +62,7 @@ async def append(session: Session, drafts: Sequence[NotificationDraft], *, now: 
         [one.action_url for one in drafts],
         [orjson.dumps(one.metadata).decode() for one in drafts],
         now,
+        [one.recipient_id for one in drafts],
     )
     positions = {record["id"]: record["position"] for record in records}
     return [_stored(draft, id_, positions[id_], now) for draft, id_ in zip(drafts, ids, strict=True)]
@@ -66,16 +70,17 @@ async def append(session: Session, drafts: Sequence[NotificationDraft], *, now: 
 
 async def get(session: Session, notification_id: str, *, admin_id: str, mark: Mark) -> Notification:
     """One notification as this administrator sees it. Raises `NotFound`."""
-    found = await session.execute(_seen_by(admin_id, mark).where(n.c.id == notification_id))
+    found = await session.execute(_seen_by(admin_id, mark).where(n.c.id == notification_id, _is_for(admin_id)))
     row = found.first()
     if row is None:
         raise notification_not_found(notification_id)
     return Notification(**row._mapping)
 
 
-async def delete(session: Session, notification_id: str) -> tuple[str, str]:
-    """Remove a notification and who has read it; its type and title. Raises `NotFound`."""
-    found = await session.execute(n.delete().where(n.c.id == notification_id).returning(n.c.type, n.c.title))
+async def delete(session: Session, notification_id: str, *, admin_id: str) -> tuple[str, str]:
+    """Remove a notification that this administrator sees, and who has read it; its type and title. Raises `NotFound`."""
+    gone = n.delete().where(n.c.id == notification_id, _is_for(admin_id)).returning(n.c.type, n.c.title)
+    found = await session.execute(gone)
     row = found.first()
     if row is None:
         raise notification_not_found(notification_id)
@@ -118,7 +123,8 @@ async def unread_count(session: Session, *, admin_id: str, mark: Mark) -> int:
 
 def _branches(admin_id: str, mark: Mark, filters: Filters, *, before: int | None = None) -> list[Select[tuple[int]]]:
     """Disjoint selections of positions; each walks an index, so that a page never costs more than itself."""
-    wanted = [
+    wanted: list[ColumnElement[bool]] = [_is_for(admin_id)]
+    wanted += [
         column == value
         for column, value in (
             (n.c.priority, filters.priority), (n.c.type, filters.type), (n.c.action_required, filters.action_required),
@@ -128,6 +134,11 @@ def _branches(admin_id: str, mark: Mark, filters: Filters, *, before: int | None
     if before is not None:
         wanted.append(n.c.position < before)
     return [select(n.c.position).where(part, *wanted) for part in _parts(admin_id, mark, filters.is_read)]
+
+
+def _is_for(admin_id: str) -> ColumnElement[bool]:
+    """For everybody, or for this administrator alone."""
+    return or_(n.c.recipient_id.is_(None), n.c.recipient_id == admin_id)
 
 
 def _parts(admin_id: str, mark: Mark, is_read: bool | None) -> list[ColumnElement[bool]]:
@@ -152,7 +163,7 @@ def _seen_by(admin_id: str, mark: Mark) -> Select[tuple[object, ...]]:
     read_at = case((counts, r.c.changed_at), (below, literal(mark.read_at, r.c.changed_at.type)), else_=null())
     return select(
         n.c.position, n.c.id, n.c.type, n.c.priority, n.c.title, n.c.message, n.c.action_required, n.c.action_url,
-        n.c.metadata, n.c.created_at, is_read.label("is_read"), read_at.label("read_at"),
+        n.c.metadata, n.c.created_at, n.c.recipient_id, is_read.label("is_read"), read_at.label("read_at"),
     ).select_from(n.outerjoin(r, and_(r.c.position == n.c.position, r.c.admin_id == admin_id)))  # fmt: skip
 
 
@@ -160,5 +171,5 @@ def _stored(draft: NotificationDraft, id_: str, position: int, now: datetime) ->
     return Notification(
         position=position, id=id_, type=str(draft.type), priority=draft.priority, title=draft.title,
         message=draft.message, action_required=draft.action_required, action_url=draft.action_url,
-        metadata=draft.metadata, created_at=now,
+        metadata=draft.metadata, created_at=now, recipient_id=draft.recipient_id,
     )  # fmt: skip

@@ -38,6 +38,11 @@ async def search(
     return [_past(row[2:]) for row in rows if row["version"] is not None], int(rows[0]["count"])
 
 
+async def erase_reasons(session: Session, admin_id: str) -> int:
+    """No version says any more why this administrator made it; returns how many did."""
+    return int(await driver(session).fetchval("SELECT erase_reasons($1)", admin_id))
+
+
 def _past(row: asyncpg.Record) -> Past:
     """`row` holds the columns of PAST."""
     version, step, value, is_encrypted, secret_version, secret_hint, by, at, reason, operation_id = row

@@ -8,7 +8,7 @@ from libs.common.events.catalog import MessageData, new_event
 
 NOTIFICATION = {
     "id", "type", "priority", "title", "message", "is_read", "read_at", "read_by_user_id", "action_required", "action_url",
-    "notification_metadata", "created_at",
+    "notification_metadata", "recipient_user_id", "created_at",
 }  # fmt: skip
 ALERT = {
     "id", "alert_type", "severity", "title", "description", "affected_stores", "affected_systems", "occurrence_count",

@@ -14,6 +14,7 @@ from libs.common.identity import Origin
 from libs.common.ids import new_id
 from services.notifications.handlers.commands import COMMANDS
 from services.notifications.handlers.events import apply_rules
+from services.notifications.handlers.people import follow_accounts
 
 ADMIN = "0199a0c0-0000-7000-8000-00000000000a"
 OTHER = "0199a0c0-0000-7000-8000-00000000000b"
@@ -62,6 +63,11 @@ class Desk:
         """Apply a batch of events."""
         async with self.database.transaction() as session:
             await apply_rules(session, [arrived(event) for event in events])
+
+    async def follow(self, *events: Event) -> None:
+        """Apply what events say of accounts."""
+        async with self.database.transaction() as session:
+            await follow_accounts(session, [arrived(event) for event in events])
 
     async def left(self) -> list[Event]:
         """The events in the outbox, in order."""

@@ -22,7 +22,7 @@ from libs.common.events.envelope import STRUCTURED, Event, encode
 from libs.common.sealing import Unsealer, seal
 from services.notifications.app import build
 from services.notifications.channels.email import EmailChannel, server_of
-from services.notifications.channels.outcomes import Link, Outcome
+from services.notifications.channels.outcomes import Outcome, Outgoing
 from services.notifications.commands.deliveries import send_link
 from services.notifications.config import Config, address_of
 from services.notifications.deliverer import Deliverer
@@ -217,7 +217,7 @@ class Broken:
 
     name = "email"
 
-    async def send(self, link: Link) -> Outcome:
+    async def send(self, link: Outgoing) -> Outcome:
         raise KeyError(link.mail.url)
 
 

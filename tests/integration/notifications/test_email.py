@@ -9,14 +9,14 @@ import pytest
 
 from libs.common.events.deliveries import LinkMail
 from services.notifications.channels.email import EmailChannel, server_of
-from services.notifications.channels.outcomes import Link, Rejected, RetryLater, Sent
+from services.notifications.channels.outcomes import Outgoing, Rejected, RetryLater, Sent
 from services.notifications.config import address_of
 from tests.support.mail_server import HOST, SECRET, USER, MailServer, mail_server
 
 SENDER = address_of("Reeve <reeve@mail.example.com>")
 URL = "https://reeve.example.com/activate#token=Tk-0_abc"
 NOW = datetime(2026, 1, 1, 12, 0, tzinfo=UTC)
-LINK = Link(
+LINK = Outgoing(
     "0199a0c0-0000-7000-8000-000000000001", "activation",
     LinkMail(address="ada@example.com", name="Ada <b>& Söhne</b>", url=URL), NOW, NOW + timedelta(hours=72),
 )  # fmt: skip

@@ -53,7 +53,8 @@ async def test_a_new_notification_is_told_with_its_public_body(desk: Desk) -> No
     assert body == {
         "id": outcome["notification_id"], "type": "announcement", "priority": "normal", "title": "Maintenance",
         "message": "At 22:00", "is_read": False, "read_at": None, "read_by_user_id": None, "action_required": False,
-        "action_url": None, "notification_metadata": {"a": None, "b": [1]}, "created_at": body["created_at"],
+        "action_url": None, "notification_metadata": {"a": None, "b": [1]}, "recipient_user_id": None,
+        "created_at": body["created_at"],
     }  # fmt: skip
     (event,) = await desk.left()
     assert (event.type, event.subject) == ("reeve.notification.created.v1", f"notification/{body['id']}")

@@ -15,7 +15,7 @@ from libs.common.events.deliveries import ADDRESS_PATTERN, LinkMail
 from services.notifications.channels.console import ConsoleChannel
 from services.notifications.channels.email import Security, message_of, recipient_of, server_of
 from services.notifications.channels.letters import letter_of
-from services.notifications.channels.outcomes import Link
+from services.notifications.channels.outcomes import Outgoing
 from services.notifications.config import Config, address_of
 from services.notifications.deliverer import retry_seconds
 
@@ -25,9 +25,9 @@ SENDER = Address("Reeve", addr_spec="reeve@example.com")
 NAMES = st.text(st.characters(exclude_categories=["Cs", "Cc"]), min_size=1, max_size=200)
 
 
-def link(name: str = "Ada", address: str = "ada@example.com", url: str = URL) -> Link:
+def link(name: str = "Ada", address: str = "ada@example.com", url: str = URL) -> Outgoing:
     mail = LinkMail(address=address, name=name, url=url)
-    return Link("0199a0c0-0000-7000-8000-000000000001", "password_reset", mail, NOW, NOW + timedelta(hours=1))
+    return Outgoing("0199a0c0-0000-7000-8000-000000000001", "password_reset", mail, NOW, NOW + timedelta(hours=1))
 
 
 @given(NAMES)
@@ -38,8 +38,8 @@ def test_whatever_the_name_the_headers_are_ours(name: str) -> None:
         ["From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "MIME-Version", "Content-Type"]
     )
     assert (read["to"], read["subject"]) == ("ada@example.com", "Choose another password")
-    html = letter_of("password_reset", link(name).mail, NOW).html
-    assert html.count("<") == letter_of("password_reset", link("Ada").mail, NOW).html.count("<")
+    html = letter_of(link(name)).html
+    assert html.count("<") == letter_of(link("Ada")).html.count("<")
 
 
 ADDRESSES = st.from_regex(ADDRESS_PATTERN, fullmatch=True).filter(

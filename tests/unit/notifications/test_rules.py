@@ -151,15 +151,9 @@ def test_every_generic_platform_event_that_failed_has_a_rule() -> None:
     assert {kind for kind in rules.BY_TYPE if kind.startswith("platform.")} == generic
 
 
-def test_a_sign_in_from_a_new_device_says_whose_and_from_where() -> None:
-    event = platform_event(users.DeviceFirstSeen.TYPE, dict(users.DeviceFirstSeen.EXAMPLE), source="/reeve/gateway")
-    found = notification_of(event)
-    assert (found.type, found.priority, found.title) == ("new_device", "high", "Sign-in from a new device")
-    assert found.message.startswith("Firefox on Linux in the network 198.51.100.0/24.")
-    assert {name: found.metadata[name] for name in ("user_id", "session_id", "address_prefix", "device")} == {
-        **users.DeviceFirstSeen.EXAMPLE
-    }
-    assert alerts_of(event) == []
+def test_what_is_a_persons_own_is_told_to_nobody_else() -> None:
+    for model in (users.DeviceFirstSeen, users.PasswordChanged, users.UserSessionsRevoked, users.UserErased):
+        assert rules.match(platform_event(model.TYPE, dict(model.EXAMPLE), source="/reeve/gateway")) == []
 
 
 def test_hostile_texts_become_plain() -> None:

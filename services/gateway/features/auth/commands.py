@@ -18,6 +18,7 @@ from libs.common.events.users import (
 )
 from libs.common.identity import Caller
 from libs.common.ids import new_id
+from services.gateway.access.devices import device_of, is_news
 from services.gateway.access.endings import end_session, end_sessions_of, end_surplus_of
 from services.gateway.access.events import event_of
 from services.gateway.access.lifetimes import Lifetimes
@@ -32,12 +33,11 @@ from services.gateway.features.auth.models import (
     OtpRequired,
     ReusedToken,
     StartedSession,
-    device_of,
-    is_news,
 )
 from services.gateway.features.auth.store import StoredSession
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.links import store as links_store
+from services.gateway.features.notices.commands import note_notice
 from services.gateway.features.sessions import store as sessions_store
 from services.gateway.features.users.models import User, masked_email
 from services.gateway.sightings import fact_of
@@ -125,6 +125,7 @@ async def start_session(
     if is_news(is_known=is_known, has_history=has_history):
         seen = DeviceFirstSeen(user_id=user.id, session_id=stored.id, address_prefix=device.network, device=device.name)
         events.append(event_of(signed_in, seen, subject=f"user/{user.id}", severity="warning"))
+        await note_notice(session, signed_in, user_id=user.id, kind="new_device")
     await outbox.emit(session, *events)
     if replaced is not None:
         await end_session(session, signed_in, replaced, reason="displaced")
@@ -192,6 +193,7 @@ async def change_password(session: Session, caller: Caller, *, old_hash: str, ne
     ended = await end_sessions_of(session, caller, user_id, reason="password_changed", spared=spared)
     data = PasswordChanged(user_id=user_id, sessions_ended=len(ended))
     await outbox.emit(session, event_of(caller, data, subject=f"user/{user_id}", severity="warning"))
+    await note_notice(session, caller, user_id=user_id, kind="password_changed")
     return True
 
 

@@ -24,6 +24,7 @@ from services.gateway.features.factors.models import (
     recovery_hash,
     secret_text,
 )
+from services.gateway.features.notices.commands import note_notice
 
 log = logs.get("factors")
 
@@ -70,6 +71,7 @@ class SecondFactors:
         await store.set_recovery_codes(session, user_id, hashes)
         event = event_of(caller, FactorEnrolled(user_id=user_id), subject=f"user/{user_id}", severity="warning")
         await outbox.emit(session, event)
+        await note_notice(session, caller, user_id=user_id, kind="factor_enrolled")
         return codes
 
     async def prove(self, session: Session, caller: Caller, *, user_id: str, code: str | None) -> Proof:
@@ -91,6 +93,7 @@ class SecondFactors:
             return False
         event = event_of(caller, FactorRemoved(user_id=user_id), subject=f"user/{user_id}", severity="warning")
         await outbox.emit(session, event)
+        await note_notice(session, caller, user_id=user_id, kind="factor_removed")
         return True
 
     def _step(self, user_id: str, factor: Factor, code: str) -> int | None:
@@ -109,6 +112,7 @@ class SecondFactors:
             return False
         data = RecoveryCodeUsed(user_id=user_id, codes_left=left)
         await outbox.emit(session, event_of(caller, data, subject=f"user/{user_id}", severity="warning"))
+        await note_notice(session, caller, user_id=user_id, kind="recovery_code_used")
         return True
 
 

@@ -1,8 +1,9 @@
 """Switching accounts on and off, deleting and erasing them, and the events that leaves."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from libs.common.database import outbox
+from libs.common.database import dead_letters, outbox
 from libs.common.database.engine import Session
 from libs.common.events.catalog import Change
 from libs.common.events.envelope import Event
@@ -13,10 +14,15 @@ from services.gateway.access.endings import end_sessions_of
 from services.gateway.access.events import access_ended, event_of
 from services.gateway.access.grants import Grantor, may_edit, may_set_active, needs_four_eyes, refused
 from services.gateway.access.permissions import NO_RIGHTS
+from services.gateway.access.pseudonyms import pseudonym_of
 from services.gateway.features.approvals.models import Asked, Basis, Waiting
+from services.gateway.features.attempts import store as attempts_store
+from services.gateway.features.attempts.models import counted_under
 from services.gateway.features.factors import store as factors_store
 from services.gateway.features.lifecycle import store
 from services.gateway.features.links import store as links_store
+from services.gateway.features.notices import store as notices_store
+from services.gateway.features.notices.commands import note_notice
 from services.gateway.features.users import store as users_store
 from services.gateway.features.users.commands.accounts import REDACTED
 from services.gateway.features.users.commands.rights import FourEyes, begin_change, grantee_of, second_pair, told_of
@@ -25,8 +31,10 @@ from services.gateway.features.users.models import User, UserChange
 ERASED_DOMAIN = "erased.invalid"
 """Below `.invalid` (RFC 2606, 2) no mail is ever delivered."""
 ERASED_FIELDS = (
-    "email", "name", "password_hash", "sessions.ip_address", "sessions.user_agent", "access_requests.reason",
-    "second_factor", "approvals.reason",
+    "email", "name", "password_hash", "sessions.ip_address", "sessions.user_agent", "sessions.device_hash",
+    "external_identities.subject", "external_sessions", "access_requests.reason", "access_requests.decision_reason",
+    "security_events.ip_address", "security_events.details", "notices", "second_factor",
+    "approvals.reason", "approvals.inputs",
 )  # fmt: skip
 
 
@@ -72,11 +80,14 @@ async def change_status(
     return changed, True
 
 
-async def delete_user(session: Session, caller: Caller, *, user_id: str, erases: bool, version: int | None) -> bool:
+async def delete_user(
+    session: Session, caller: Caller, *, user_id: str, erases: bool, version: int | None, secret: bytes
+) -> bool:
     """Switch an account off for good, erase its personal data where asked to, and say whether anything changed.
 
     The record stays under its id, so that what it did keeps its author. Erasure cannot be undone; other
-    services learn of it by `reeve.user.erased.v1`.
+    services learn of it by `reeve.user.erased.v1`. What other issuers call the person becomes a pseudonym under `secret`:
+    they are known again, and refused, as whoever was only deleted is.
     """
     grantor, user = await begin_change(session, caller, user_id=user_id, version=version, needs="users:delete")
     await _refuse(session, grantor, user, is_active=False)
@@ -87,7 +98,7 @@ async def delete_user(session: Session, caller: Caller, *, user_id: str, erases:
         await outbox.emit(session, told)
         await _end_everything(session, caller, user_id, causation_id=told.id)
     if erases:
-        await outbox.emit(session, await _erase(session, caller, user_id))
+        await outbox.emit(session, await _erase(session, caller, user, secret=secret))
     return user.is_active or erases
 
 
@@ -105,6 +116,8 @@ async def revoke_sessions(
     data = UserSessionsRevoked(user_id=user_id, count=len(ended))
     told = event_of(caller, data, subject=f"user/{user_id}", severity="warning", causation_id=causation_id)
     await outbox.emit(session, told)
+    if user_id != caller.actor.id:
+        await note_notice(session, caller, user_id=user_id, kind="sessions_ended")
     return user, True
 
 
@@ -119,10 +132,24 @@ async def _refuse(session: Session, grantor: Grantor, user: User, *, is_active: 
         raise refused(refusal)
 
 
-async def _erase(session: Session, caller: Caller, user_id: str) -> Event:
-    await store.erase_traces(session, user_id)
+async def finish_erasures(session: Session, *, secret: bytes) -> int:
+    """Give identities their pseudonyms whose accounts were erased by a release that left them; how many there were."""
+    return await _rename(session, await store.load_named(session), secret=secret)
+
+
+async def _erase(session: Session, caller: Caller, user: User, *, secret: bytes) -> Event:
+    user_id = user.id
+    await store.lock_user(session, user_id)
+    for address in (None, *await store.load_addresses(session, user_id)):
+        counted = counted_under(user.email, address)
+        await attempts_store.forget(session, counted.place)
+        await attempts_store.forget(session, counted.account)
+    await store.erase_traces(session, user_id, email=user.email)
+    await _rename(session, await store.load_named(session, user_id), secret=secret)
     await factors_store.remove(session, user_id)
     await links_store.forget_all(session, user_id)
+    await notices_store.forget_all(session, user_id)
+    await dead_letters.forget_about(session, user_id, user.email)
     await users_store.put(
         session,
         user_id,
@@ -136,9 +163,16 @@ async def _erase(session: Session, caller: Caller, user_id: str) -> Event:
     return event_of(caller, data, subject=f"user/{user_id}", severity="warning")
 
 
+async def _rename(session: Session, found: Sequence[store.Named], *, secret: bytes) -> int:
+    for one in found:
+        await store.rename(session, one, subject=pseudonym_of(secret, one.issuer, one.subject))
+    return len(found)
+
+
 async def _end_everything(session: Session, caller: Caller, user_id: str, *, causation_id: str) -> None:
     await end_sessions_of(session, caller, user_id, reason="revoked", causation_id=causation_id)
     await links_store.end_all(session, user_id)
+    await notices_store.forget_waiting(session, user_id)
     grants = [
         event_of(caller, access_ended(grant, "deactivated"), subject=f"user/{user_id}", causation_id=causation_id)
         for grant in await access_store.end_grants(session, user_id, reason="deactivated")

@@ -19,6 +19,9 @@ from services.gateway.features.users.schemas import UserResponse
 
 router = APIRouter(prefix="/users", tags=["users"], route_class=AdminRoute)
 
+REDACTIONS = '</api/v1/admin/audit/redactions>; rel="related"'
+"""Where the part of an erasure that is the audit log's shows how far it is (RFC 8288)."""
+
 MayChange = Annotated[Caller, Depends(requires("users:write", action="change_user_status", target="user/{user_id}"))]
 MayDelete = Annotated[Caller, Depends(requires("users:delete", action="delete_user", target="user/{user_id}"))]
 
@@ -59,14 +62,16 @@ async def delete_user(
     confirm: Annotated[bool | None, Query(description="Must be true.")] = None,
     erase: Annotated[bool, Query(description="Erase the person's data too; this cannot be undone.")] = False,
 ) -> Response:
-    """Switch the account off and end its sessions; needs `?confirm=true`. With `?erase=true` name, e-mail address,
-    password hash and the addresses of its sessions are erased; its id stays, so that the audit log keeps its meaning."""
+    """Switch the account off and end its sessions; needs `?confirm=true`. With `?erase=true` the person's data is erased
+    as well: here at once, in settings and notifications as they hear of it, and in the audit log by a redaction that
+    begins by itself a minute later (`GET /audit/redactions`). The id stays, so that the log keeps its meaning."""
     require_confirmation(confirm)
     access: AccessControl = request.app.state.access
     async with access.database.transaction() as session:
         is_changed = await commands.delete_user(
-            session, caller, user_id=str(user_id), erases=erase, version=expected_version(request)
-        )
+            session, caller, user_id=str(user_id), erases=erase, version=expected_version(request),
+            secret=access.rules.cursor_secret,
+        )  # fmt: skip
     request.state.recorded = is_changed
     access.evict(user_id=str(user_id))
-    return Response(status_code=204)
+    return Response(status_code=204, headers={"Link": REDACTIONS} if erase else None)

@@ -63,6 +63,7 @@ class NotificationResponse(BaseModel):
     action_required: bool
     action_url: str | None
     notification_metadata: dict[str, Any]
+    recipient_user_id: Annotated[str | None, Field(description="Whom alone it is for; null for everybody.")]
     created_at: datetime
 
 

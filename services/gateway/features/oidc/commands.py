@@ -16,6 +16,7 @@ from services.gateway.access.issuers.id_tokens import LoggedOut, SignedIn
 from services.gateway.access.issuers.models import BadToken, RoleMap, mapped_role
 from services.gateway.access.issuers.relying_party import CodeRefused, RelyingParty
 from services.gateway.access.permissions import NO_RIGHTS, Rights, Role
+from services.gateway.access.pseudonyms import names_of
 from services.gateway.features.approvals.models import Basis
 from services.gateway.features.auth import commands as auth_commands
 from services.gateway.features.auth.models import Browser, StartedSession
@@ -54,6 +55,8 @@ class Came:
 
     issuer: str
     subject: str
+    names: tuple[str, str]
+    """By what the identity is found: its subject, and its pseudonym if it was erased."""
     sid: str | None
     account: NewAccount
 
@@ -134,7 +137,8 @@ def _came(provider: SignInElsewhere, found: SignedIn) -> Came | FailureReason:
     if role is None:
         return "no_role"
     issuer = provider.party.issuer.url
-    return Came(issuer, found.subject, found.sid, new_account(issuer, found.subject, found.claims, role=role))
+    names = names_of(provider.key, issuer, found.subject)
+    return Came(issuer, found.subject, names, found.sid, new_account(issuer, found.subject, found.claims, role=role))
 
 
 async def _is_first_use(database: Database, attempt: Attempt) -> bool:
@@ -157,7 +161,7 @@ async def _account(session: Session, caller: Caller, came: Came) -> User | Failu
 
 
 async def _linked(session: Session, came: Came) -> User | None:
-    user_id = await store.find_user_id(session, came.issuer, came.subject)
+    user_id = await store.find_user_id(session, came.issuer, came.names)
     return await users_store.get(session, user_id) if user_id is not None else None
 
 

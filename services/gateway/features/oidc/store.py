@@ -30,12 +30,12 @@ async def spend(session: Session, digest: bytes, *, expires_at: float) -> bool:
     return (await session.execute(spent)).one_or_none() is not None
 
 
-async def find_user_id(session: Session, issuer: str, subject: str) -> str | None:
-    """The account of an identity; None when it has none."""
+async def find_user_id(session: Session, issuer: str, names: Sequence[str]) -> str | None:
+    """The account of an identity under one of its names (`names_of`); None when it has none."""
     found = select(external_identities.c.user_id).where(
-        external_identities.c.issuer == issuer, external_identities.c.subject == subject
+        external_identities.c.issuer == issuer, external_identities.c.subject.in_(names)
     )
-    row = (await session.execute(found)).one_or_none()
+    row = (await session.execute(found.limit(1))).one_or_none()
     return row.user_id if row is not None else None
 
 

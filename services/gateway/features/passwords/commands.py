@@ -29,6 +29,7 @@ from services.gateway.features.links.models import (
     link_expired,
     too_many_links,
 )
+from services.gateway.features.notices.commands import note_notice
 from services.gateway.features.passwords import store
 from services.gateway.features.passwords.store import ResetRequest
 from services.gateway.features.users import store as users_store
@@ -110,7 +111,8 @@ async def answer_requests_forever(database: Database, links: Links) -> None:
 
 
 async def answer_request(database: Database, links: Links) -> bool:
-    """Answer the oldest request: with a link, or with nothing where there is no account, or one that had enough.
+    """Answer the oldest request: with a link, or with nothing where there is no account, one that had enough, or one
+    whose owner signs in elsewhere. An account that awaits its activation is sent the link for that.
 
     False when none waits.
     """
@@ -121,12 +123,15 @@ async def answer_request(database: Database, links: Links) -> bool:
         user_id = await store.find_owner(session, asked.email)
         if user_id is None:
             return True
-        if await links_store.count_lately(session, user_id, Purpose.PASSWORD_RESET) >= MOST_IN_AN_HOUR:
-            return True
         user = await users_store.get(session, user_id)
+        if user.awaits_activation and await store.is_external(session, user_id):
+            return True
+        purpose = Purpose.ACTIVATION if user.awaits_activation else Purpose.PASSWORD_RESET
+        if await links_store.count_lately(session, user_id, purpose) >= MOST_IN_AN_HOUR:
+            return True
         caller = Caller(ANONYMOUS, asked.origin, asked.correlation_id)
         try:
-            await links.send(session, caller, recipient_of(user), Purpose.PASSWORD_RESET)
+            await links.send(session, caller, recipient_of(user), purpose)
         except ValueError:
             # Nobody may make such an account; if one is there, its request must not keep all others waiting.
             log.error("no mail can be made to an account", user_id=user_id)
@@ -138,6 +143,7 @@ async def _told(session: Session, owner: Caller, link: Link, purpose: Purpose) -
         changes = {"awaits_activation": Change(old=True, new=False)}
         return UserActivated(user_id=link.user_id, link_id=link.id, changes=changes)
     ended = await end_sessions_of(session, owner, link.user_id, reason="password_changed")
+    await note_notice(session, owner, user_id=link.user_id, kind="password_reset")
     return UserPasswordReset(user_id=link.user_id, link_id=link.id, sessions_ended=len(ended))
 
 

@@ -51,7 +51,8 @@ async def reset_password(request: Request, caller: MayReset, body: ChoosePasswor
 async def forget_password(request: Request, caller: MayForget, body: ForgotPasswordRequest) -> AcceptedResponse:
     """Ask for a link to choose another password. The answer is the same, and takes as long, whoever has that address.
 
-    An account is sent at most three links within an hour.
+    An account that was never activated is sent a new activation link; the older one works no more. An account is sent at
+    most three links of a purpose within an hour.
     """
     access: AccessControl = request.app.state.access
     async with access.database.transaction() as session:

@@ -54,12 +54,8 @@ async def take_request(session: Session) -> ResetRequest | None:
 
 
 async def find_owner(session: Session, email: str) -> str | None:
-    """Whose password may be reset by a mail to this address: an active account's that has one. Its row is locked."""
-    owner = (
-        select(users.c.id)
-        .where(users.c.email == email, users.c.is_active, users.c.password_hash.is_not(None))
-        .with_for_update(key_share=True)
-    )
+    """Whose active account has this address. Its row is locked."""
+    owner = select(users.c.id).where(users.c.email == email, users.c.is_active).with_for_update(key_share=True)
     return (await session.execute(owner)).scalar_one_or_none()
 
 

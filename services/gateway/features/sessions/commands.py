@@ -12,6 +12,7 @@ from libs.common.identity import ActorType, Caller
 from services.gateway.access.endings import end_session, end_sessions_of
 from services.gateway.access.grants import may_edit, refused
 from services.gateway.access.lifetimes import Lifetimes
+from services.gateway.features.notices.commands import note_notice
 from services.gateway.features.sessions import store
 from services.gateway.features.users import store as users_store
 from services.gateway.features.users.commands.rights import current_grantor, grantee_of
@@ -33,14 +34,26 @@ async def revoke_session(session: Session, caller: Caller, session_id: str) -> b
         raise NotFound(f"no session {session_id}", code="session_not_found")
     if owner != actor.id:
         await _check_lattice(session, caller, owner)
-    return await end_session(session, caller, session_id, reason="revoked")
+    is_ended = await end_session(session, caller, session_id, reason="revoked")
+    if is_ended:
+        await _tell_owner(session, caller, owner)
+    return is_ended
 
 
 async def revoke_sessions_of(session: Session, caller: Caller, user_id: str, *, spared: str | None) -> int:
     """End all sessions of a user but the `spared` one; how many there were. Raises `NotFound` and `Forbidden`."""
     if user_id != caller.actor.id:
         await _check_lattice(session, caller, user_id)
-    return len(await end_sessions_of(session, caller, user_id, reason="revoked", spared=spared))
+    ended = await end_sessions_of(session, caller, user_id, reason="revoked", spared=spared)
+    if ended:
+        await _tell_owner(session, caller, user_id)
+    return len(ended)
+
+
+async def _tell_owner(session: Session, caller: Caller, owner: str) -> None:
+    """Whoever ended their own sessions knows of it."""
+    if owner != caller.actor.id:
+        await note_notice(session, caller, user_id=owner, kind="sessions_ended")
 
 
 async def _check_lattice(session: Session, caller: Caller, user_id: str) -> None:

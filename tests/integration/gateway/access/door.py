@@ -13,7 +13,7 @@ from sqlalchemy import text
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from libs.common.database.engine import Database, Session
-from libs.common.events.deliveries import LinkMail, SendLink
+from libs.common.events.deliveries import LinkMail, NoticeMail, SendLink, SendNotice
 from libs.common.events.envelope import Event, decode
 from libs.common.identity import Caller
 from libs.common.sealing import Unsealer
@@ -33,6 +33,7 @@ from services.gateway.features.factors.routes import router as factors_router
 from services.gateway.features.first_admin.commands import ensure_first_admin
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.links.commands import Links
+from services.gateway.features.notices.commands import Notices
 from services.gateway.features.oauth.routes import ERROR_PREFIX, oauth_shape, well_known_router
 from services.gateway.features.oauth.routes import router as oauth_router
 from services.gateway.features.oidc.routes import router as oidc_router
@@ -213,6 +214,13 @@ class Door:
         """What the notifications service is asked to send, opened, in order."""
         commands = await self.events(SendLink.TYPE)
         return [LinkMail.model_validate_json(POSTMAN.unseal(one.data["sealed"])) for one in commands]
+
+    async def letters(self) -> list[NoticeMail]:
+        """What people are told of their accounts, opened, in order, once everybody was told who may be now."""
+        while await Notices(POSTMAN.public_key, public_url=PAGES).tell_next(self.database):
+            pass
+        commands = await self.events(SendNotice.TYPE)
+        return [NoticeMail.model_validate_json(POSTMAN.unseal(one.data["sealed"])) for one in commands]
 
     async def last_token(self) -> str:
         """The token of the link that was sent last."""

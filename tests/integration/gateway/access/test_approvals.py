@@ -204,11 +204,11 @@ async def test_what_changed_meanwhile_fails_the_change_for_good(quorum: Quorum, 
     assert error_of(await quorum.decide(asked["id"])) == (409, "approval_decided")
 
 
-async def test_a_target_that_was_deleted_meanwhile_is_promoted_by_nobody(quorum: Quorum) -> None:
+async def test_a_target_that_was_erased_meanwhile_is_promoted_by_nobody(quorum: Quorum) -> None:
     asked = await quorum.ask()
     path = f"/users/{quorum.target['id']}?confirm=true&erase=true"
     assert (await quorum.door.call("DELETE", path, token=quorum.first)).status_code == 204
-    assert error_of(await quorum.decide(asked["id"])) == (409, "approval_failed")
+    assert error_of(await quorum.decide(asked["id"])) == (409, "approval_expired")
     assert await quorum.role() == "admin"
 
 

@@ -1,11 +1,14 @@
 """Accounts changed, switched off, deleted and erased by those who may."""
 
 import asyncio
+from hashlib import sha256
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from services.gateway.access.pseudonyms import pseudonym_of
+from services.gateway.features.lifecycle.commands import finish_erasures
 from tests.integration.gateway.access.door import PASSWORD, Door, new_door_access
 from tests.support.eventually import eventually
 
@@ -163,13 +166,48 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
     )  # fmt: skip
     await door.run_sql(
         "INSERT INTO security_events (id, fingerprint, event_type, severity, rule, subject, count, user_id, ip_address,"
-        " details, created_at, last_at) VALUES (CAST(CAST(:id AS text) AS uuid), 'f', 't', 'low', 'r', 's', 1, CAST(:id AS text), '203.0.113.7',"
-        " jsonb_build_object('path', CAST(:said AS text)), now(), now())",
+        " details, notes, created_at, last_at) VALUES (CAST(CAST(:id AS text) AS uuid), 'r:203.0.113.7:42', 't', 'low', 'r',"
+        " '203.0.113.7', 1, CAST(:id AS text), '203.0.113.7', jsonb_build_object('path', CAST(:said AS text)), :said, now(), now())",
         id=made["id"], said=CANARY,
     )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO external_identities (issuer, subject, user_id) VALUES ('https://issuer', :said, :id)",
+        id=made["id"], said=CANARY,
+    )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO external_sessions (session_id, issuer, subject, sid) SELECT id, 'https://issuer', :said, :said"
+        " FROM sessions WHERE user_id = :id",
+        id=made["id"], said=CANARY,
+    )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO operations (id, admin_id, action, result) VALUES (gen_random_uuid(), :id, 'x', to_jsonb(CAST(:said AS text)))",
+        id=made["id"], said=CANARY,
+    )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO dead_letters (id, queue, reason, body) VALUES (:id, 'q', 'r', convert_to(:body, 'UTF8'))",
+        id=made["id"], body=f'{{"actorid": "{made["id"]}", "said": "{CANARY}"}}',
+    )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO dead_letters (id, queue, reason, body) VALUES (gen_random_uuid(), 'q', 'r', 'other')"
+    )
+    await door.run_sql(
+        "INSERT INTO notices (id, user_id, kind, details) VALUES (:id, :id, 'new_device', jsonb_build_object('device', CAST(:said AS text)))",
+        id=made["id"], said=CANARY,
+    )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO approvals (id, kind, target, inputs, changes, asked_by, expires_at) VALUES (gen_random_uuid(), 'update_user',"
+        " :target, jsonb_build_object('email', CAST(:said AS text)), '{}', 'x', now() + interval '1 day')",
+        target=f"user/{made['id']}", said=CANARY,
+    )  # fmt: skip
+    await door.call("POST", "/auth/password/forgot", json={"email": email})
+    for tried in (email, "first@example.com"):
+        await door.call("POST", "/auth/login", json={"email": tried, "password": "not the password"})
     await door.run_sql("INSERT INTO totp_factors (user_id, locked_secret) VALUES (:id, 'locked')", id=made["id"])
     detected = {"security_facts", "security_events"}
-    kept_in = {"users", "sessions", "access_requests", "idempotency_keys", "outbox"}
+    kept_in = {
+        "users", "sessions", "access_requests", "idempotency_keys", "outbox", "external_identities", "external_sessions",
+        "operations", "dead_letters", "notices", "reset_requests", "approvals",
+    }  # fmt: skip
     assert await tables_with(door, CANARY) == kept_in | detected
     assert await tables_with(door, "203.0.113.7", of=made["id"]) == {"sessions"} | detected
     answer = await door.call("DELETE", f"/users/{made['id']}?confirm=true&erase=true", token=token)
@@ -181,12 +219,58 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
     # What waits in the outbox was said before; it belongs to the log, which erases its own.
     assert await tables_with(door, CANARY) <= {"outbox"}
     assert await tables_with(door, "203.0.113.7", of=made["id"]) == set()
+    assert await door.run_sql("SELECT 1 FROM approvals WHERE expires_at > now()") == []
+    # Failed sign-ins of others, and letters about others, stay.
+    assert await door.run_sql("SELECT count(*) FROM sign_in_failures") == [(2,)]
+    assert await door.run_sql("SELECT count(*) FROM dead_letters") == [(1,)]
+    assert (
+        await door.run_sql("SELECT 1 FROM sessions WHERE device_hash IS NOT NULL AND user_id = :id", id=made["id"])
+        == []
+    )
+    ((subject, number),) = await door.run_sql("SELECT subject, split_part(fingerprint, ':', -1) FROM security_events")
+    assert (subject, number) == ("erased", "42")
     ((hashed,),) = await door.run_sql("SELECT password_hash FROM users WHERE id = :id", id=made["id"])
     assert hashed is None
     assert await door.run_sql("SELECT 1 FROM totp_factors") == []
     kept = (await door.call("GET", f"/users/{made['id']}", token=token)).json()
     assert (kept["email"], kept["is_active"]) == (f"{made['id']}@erased.invalid", False)
     assert kept["erased_at"] is not None
+
+
+async def test_an_identity_keeps_its_account_under_a_pseudonym_that_tells_nothing(door: Door) -> None:
+    made = await door.make_user(role="viewer", email="v@example.com")
+    other = await door.make_user(role="viewer", email="w@example.com")
+    for subject, owner in (("1001", made), ("1002", other)):
+        await door.run_sql(
+            "INSERT INTO external_identities (issuer, subject, user_id) VALUES ('https://issuer', :s, :id)",
+            s=subject, id=owner["id"],
+        )  # fmt: skip
+    token = await door.token_of("super_admin")
+    answer = await door.call("DELETE", f"/users/{made['id']}?confirm=true&erase=true", token=token)
+    assert (answer.status_code, "/audit/redactions" in answer.headers["link"]) == (204, True)
+    kept = {
+        row.user_id: row.subject for row in await door.run_sql("SELECT user_id::text, subject FROM external_identities")
+    }
+    assert kept[other["id"]] == "1002"
+    assert kept[made["id"]] == pseudonym_of(b"c" * 32, "https://issuer", "1001")
+    assert "1001" not in kept[made["id"]]
+    assert kept[made["id"]] != f"erased:{sha256(b'1001').hexdigest()}"
+
+
+async def test_what_an_older_release_left_of_erased_accounts_is_finished(door: Door) -> None:
+    made = await door.make_user(role="viewer", email="v@example.com")
+    other = await door.make_user(role="viewer", email="w@example.com")
+    for subject, owner in (("1001", made), ("1002", other)):
+        await door.run_sql(
+            "INSERT INTO external_identities (issuer, subject, user_id) VALUES ('https://issuer', :s, :id)",
+            s=subject, id=owner["id"],
+        )  # fmt: skip
+    await door.run_sql("UPDATE users SET erased_at = now() WHERE id = :id", id=made["id"])
+    for expected in (1, 0):
+        async with door.database.transaction() as session:
+            assert await finish_erasures(session, secret=b"c" * 32) == expected
+    subjects = {row.subject for row in await door.run_sql("SELECT subject FROM external_identities")}
+    assert subjects == {"1002", pseudonym_of(b"c" * 32, "https://issuer", "1001")}
 
 
 async def tables_with(door: Door, said: str, *, of: str | None = None) -> set[str]:

@@ -273,9 +273,12 @@ async def test_another_password_ends_a_reset_link(door: Door) -> None:
     assert expired(await reset(door, link))
 
 
-@pytest.mark.parametrize("who", ["nobody@example.com", "not an address", "new@example.com", "off@example.com"])
-async def test_forgetting_sends_only_to_active_accounts_with_a_password(door: Door, who: str) -> None:
-    await newcomer(door)
+@pytest.mark.parametrize("who", ["nobody@example.com", "not an address", "off@example.com", "elsewhere@example.com"])
+async def test_forgetting_sends_only_to_active_accounts_whose_owners_sign_in_here(door: Door, who: str) -> None:
+    elsewhere = await door.make_user(role="viewer", email="elsewhere@example.com", password=None)
+    await door.run_sql(
+        "INSERT INTO external_identities (issuer, subject, user_id) VALUES ('https://i', 's', :id)", id=elsewhere["id"]
+    )
     off = await door.make_user(role="viewer", email="off@example.com")
     admin = await door.token_of("super_admin")
     await door.call("PUT", f"/users/{off['id']}/status", token=admin, json={"is_active": False})
@@ -289,11 +292,40 @@ async def test_forgetting_sends_only_to_active_accounts_with_a_password(door: Do
     assert [one.address for one in (await door.mails())[before:]] == ["first@example.com"]
 
 
+async def test_whoever_never_activated_and_forgets_is_sent_another_activation_link(door: Door) -> None:
+    await newcomer(door)
+    first = await door.last_token()
+    known = await door.forget("first@example.com")
+    answer = await door.forget("new@example.com")
+    assert (answer.status_code, answer.content) == (202, known.content)
+    mail = (await door.mails())[-1]
+    assert (mail.address, "/activate#token=" in mail.url) == ("new@example.com", True)
+    command = (await door.events(SendLink.TYPE))[-1]
+    assert command.data["kind"] == "activation"
+    fresh = await door.last_token()
+    # It is no reset link, and the older one ended with it.
+    assert expired(await reset(door, fresh))
+    assert expired(await activate(door, first))
+    assert (await activate(door, fresh)).status_code == 204
+    assert expired(await activate(door, fresh))
+    assert (await door.sign_in("new@example.com", CHOSEN))["admin"]["awaits_activation"] is False
+
+
+async def test_activation_links_that_others_ask_for_are_bounded_and_the_last_one_works(door: Door) -> None:
+    await newcomer(door)
+    for _ in range(10):
+        assert (await door.forget("new@example.com")).status_code == 202
+    assert len(await door.mails()) == MOST_IN_AN_HOUR
+    assert (await activate(door, await door.last_token())).status_code == 204
+
+
 async def test_what_the_answer_waits_for_is_the_same_for_everybody(door: Door) -> None:
     """The route writes one row, whoever is asked for, and reads nothing of accounts: its time cannot tell."""
-    await door.token_of("super_admin")
+    await newcomer(door)
+    await door.run_sql("DELETE FROM links")
+    await door.run_sql("DELETE FROM outbox")
     seen: list[tuple[int, int, int]] = []
-    for email in ("first@example.com", "nobody@example.com"):
+    for email in ("first@example.com", "nobody@example.com", "new@example.com"):
         answer = await door.call("POST", "/auth/password/forgot", json={"email": email})
         assert answer.status_code == 202
         (row,) = await door.run_sql(
@@ -301,7 +333,7 @@ async def test_what_the_answer_waits_for_is_the_same_for_everybody(door: Door) -
             " (SELECT count(*) FROM outbox WHERE type = :type) AS sent", type=SendLink.TYPE,
         )  # fmt: skip
         seen.append((row.asked, row.links, row.sent))
-    assert seen == [(1, 0, 0), (2, 0, 0)]
+    assert seen == [(1, 0, 0), (2, 0, 0), (3, 0, 0)]
 
 
 async def test_nobodys_mailbox_is_flooded_from_however_many_addresses(door: Door) -> None:

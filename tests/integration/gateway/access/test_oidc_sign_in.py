@@ -30,7 +30,7 @@ def elsewhere(issuer: str, egress: Egress, *, secret: str | None = CLIENT_SECRET
     hidden = SecretStr(secret) if secret is not None else None
     one = Issuer(issuer, origins=frozenset([origin_of(issuer)]), egress=egress)
     party = RelyingParty(one, egress, Registration(CLIENT_ID, hidden, CALLBACK))
-    return SignInElsewhere(party, b"k" * 32, role_claim="roles", role_map=ROLES)
+    return SignInElsewhere(party, b"c" * 32, role_claim="roles", role_map=ROLES)
 
 
 class Browser:
@@ -278,6 +278,23 @@ async def test_a_switched_off_account_stays_out(browser: Browser, with_provider:
     (event,) = await with_provider.events("reeve.sign_in.failed.v1")
     assert event.data["reason"] == "inactive"
     assert str(event.subject).startswith("user/")
+
+
+async def test_whoever_was_erased_is_known_again_and_refused(browser: Browser, with_provider: Door) -> None:
+    assert (await browser.sign_in()).status_code == 200
+    (event,) = await with_provider.events("reeve.session.started.v1")
+    user_id = event.data["user_id"]
+    assert await with_provider.run_sql("SELECT 1 FROM external_sessions") != []
+    boss = await with_provider.token_of("super_admin")
+    answer = await with_provider.call("DELETE", f"/users/{user_id}?confirm=true&erase=true", token=boss)
+    assert answer.status_code == 204
+    assert await with_provider.run_sql("SELECT 1 FROM external_sessions") == []
+    (identity,) = await with_provider.run_sql("SELECT subject, user_id::text FROM external_identities")
+    assert (identity.subject.startswith("erased:"), identity.user_id) == (True, user_id)
+    assert error_of(await browser.sign_in()) == (401, "sign_in_refused")
+    assert (await reasons(with_provider))[-1] == "inactive"
+    kept = await with_provider.run_sql("SELECT email FROM users WHERE email LIKE '%idp.example'")
+    assert kept == [], "no second account is made of what came back"
 
 
 async def test_two_first_sign_ins_at_once_make_one_account(with_provider: Door, provider: OpenIdProvider) -> None:

@@ -24,7 +24,7 @@ FRONT_DESK = {"permissions": ["users:write", "settings:read"], "level": "write",
 def open_to_others(door: Door, stand: IssuerStand, egress: Egress) -> Door:
     """The door, trusting the stand."""
     trusted = TrustedIssuer(issuer=stand.url, audience=AUDIENCE, role_map=ROLES)
-    door.access.outsiders = Outsiders(door.database, TrustedIssuers([trusted], egress))
+    door.access.outsiders = Outsiders(door.database, TrustedIssuers([trusted], egress), secret=b"c" * 32)
     return door
 
 
@@ -160,6 +160,20 @@ async def test_a_linked_account_acts_in_its_own_name_until_it_is_switched_off(
     open_to_others.access.evict(user_id=user_id)
     answer = await open_to_others.call("GET", "/auth/me", token=text)
     assert (answer.status_code, answer.json()["detail"]["error"]) == (401, "invalid_token")
+
+
+async def test_whoever_was_erased_is_refused_as_before(open_to_others: Door, stand: IssuerStand) -> None:
+    await open_to_others.make_user(role="viewer", email="a@example.com")
+    user_id = await link(open_to_others, stand, "a@example.com")
+    text = token_of(stand, "watchers")
+    assert (await open_to_others.call("GET", "/samples/theme", token=text)).status_code == 200
+    boss = await open_to_others.token_of("super_admin")
+    answer = await open_to_others.call("DELETE", f"/users/{user_id}?confirm=true&erase=true", token=boss)
+    assert answer.status_code == 204
+    assert await open_to_others.run_sql("SELECT 1 FROM external_identities WHERE subject = 'alice'") == []
+    assert (await open_to_others.call("GET", "/samples/theme", token=text)).status_code == 401
+    other = token_of(stand, "watchers", sub="bob")
+    assert (await open_to_others.call("GET", "/samples/theme", token=other)).status_code == 200
 
 
 async def test_the_same_address_makes_nobody_the_same_person(open_to_others: Door, stand: IssuerStand) -> None:

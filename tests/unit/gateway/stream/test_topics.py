@@ -61,6 +61,15 @@ def test_what_somebody_has_read_is_told_to_nobody_else() -> None:
         assert hears(admin(actor_id="two"), Topic.NOTIFICATIONS, event)
 
 
+def test_what_is_for_one_person_is_told_to_nobody_else() -> None:
+    event = an_event(type="reeve.notification.created.v1", actorid="one", data={"recipient_user_id": "two"})
+    assert not hears(admin(), Topic.NOTIFICATIONS, event)
+    assert hears(admin(actor_id="two"), Topic.NOTIFICATIONS, event)
+    for everybodys in ({}, {"recipient_user_id": None}):
+        told = an_event(type="reeve.notification.created.v1", data=everybodys)
+        assert hears(admin(), Topic.NOTIFICATIONS, told)
+
+
 def test_security_events_are_among_the_alerts_for_whoever_may_read_them() -> None:
     event = an_event(type="reeve.security_event.raised.v1", data={"event_type": "mass_read", "ip_address": "192.0.2.7"})
     assert hears(admin("viewer"), Topic.ALERTS, event)

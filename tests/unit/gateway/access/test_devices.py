@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.gateway.features.auth.models import MOST_DEVICE_NAME, device_of, is_news
+from services.gateway.access.devices import MOST_DEVICE_NAME, device_of, is_news
 
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:{v}.0) Gecko/20100101 Firefox/{v}.0"
 SAFARI = "Mozilla/5.0 (iPhone; CPU iPhone OS {v}_5 like Mac OS X) AppleWebKit/605.1.15 Version/{v}.5 Mobile/15E148"
