@@ -26,6 +26,7 @@ from libs.common.web.app import create_app
 from libs.common.web.service import Service
 from services.gateway.access import breaches
 from services.gateway.access.breaches import BreachList, FileList, RangeList
+from services.gateway.access.buckets import Limiter, TokenBucketRateLimiter
 from services.gateway.access.guard import install
 from services.gateway.access.issuers.directory import TrustedIssuers
 from services.gateway.access.issuers.egress import Egress
@@ -34,15 +35,15 @@ from services.gateway.access.issuers.models import origin_of
 from services.gateway.access.issuers.relying_party import Registration, RelyingParty
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.limits import new_limits
+from services.gateway.access.memory_buckets import MemoryBuckets
 from services.gateway.access.outsiders import Outsiders
 from services.gateway.access.password_policy import PasswordPolicy
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl, Rules
-from services.gateway.access.shared_windows import SharedWindows
+from services.gateway.access.shared_buckets import SharedLimiter
 from services.gateway.access.signing import SigningKeys, adopt, rotate
 from services.gateway.access.tokens import Tokens
-from services.gateway.access.windows import MovingWindows, Windows
 from services.gateway.config import Config
 from services.gateway.features.access_requests.commands import note_ended_forever
 from services.gateway.features.access_requests.routes import router as access_router
@@ -171,7 +172,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     access = AccessControl(
         database,
         tokens=Tokens(load_or_create_ed25519(config.keys / TOKENS_KEY), issuer=config.issuer),
-        limits=new_limits(caller=config.rate_limit, login=config.login_rate_limit, windows=_windows(config)),
+        limits=new_limits(caller=config.rate_limit, login=config.login_rate_limit, limiter=_limiter(config)),
         passwords=Passwords(),
         rules=Rules(
             cursor_secret=load_or_create_secret(config.keys / "gateway.cursors"),
@@ -267,9 +268,9 @@ def _breach_lists(config: Config, egress: Egress) -> list[BreachList]:
     return lists
 
 
-def _windows(config: Config) -> Windows:
+def _limiter(config: Config) -> Limiter:
     url = config.rate_limit_url
-    return SharedWindows(url.get_secret_value()) if url is not None else MovingWindows()
+    return SharedLimiter(url.get_secret_value()) if url is not None else TokenBucketRateLimiter(MemoryBuckets())
 
 
 async def rotate_keys(config: Config, *, revokes: bool) -> str:

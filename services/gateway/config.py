@@ -40,9 +40,11 @@ MOST_BROWSER_ORIGINS = 8
 
 def _rate(value: str) -> str:
     try:
-        parse(value)
+        amount = parse(value).amount
     except ValueError:
         raise ValueError("must be a number per unit of time, such as 1200/minute") from None
+    if amount < 1:
+        raise ValueError("must allow at least one request")
     return value
 
 
