@@ -33,6 +33,13 @@ async def redis() -> AsyncIterator[PrivateRedis]:
         yield server
 
 
+@pytest.fixture
+async def timed(redis: PrivateRedis) -> tuple[RedisBuckets, "Clock"]:
+    """Buckets in Redis by a clock of the test's."""
+    clock = Clock()
+    return RedisBuckets(redis.url, answer_seconds=5, clock=clock), clock
+
+
 async def test_four_processes_together_let_in_no_more_than_one_would(redis: PrivateRedis) -> None:
     taker = "tests.integration.gateway.access.taker"
     arguments = ["-m", taker, redis.url, f"{MOST}/hour", "250"]
@@ -57,18 +64,25 @@ async def test_the_headers_count_what_others_took(redis: PrivateRedis) -> None:
     assert 1 <= int(refused.value.headers["Retry-After"]) <= 60
 
 
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_795_000_000.123456
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(asked=st.lists(st.tuples(GAPS, st.integers(0, 8)), max_size=25), amount=st.integers(1, 7))
-async def test_redis_and_memory_count_alike(redis: PrivateRedis, asked: Sequence[tuple[int, int]], amount: int) -> None:
-    now = 1_795_000_000.123456
-    memory = MemoryBuckets(clock=lambda: now)
-    shared = RedisBuckets(redis.url, answer_seconds=5, clock=lambda: now)
-    key = new_id()
+async def test_redis_and_memory_count_alike(
+    timed: tuple[RedisBuckets, Clock], asked: Sequence[tuple[int, int]], amount: int
+) -> None:
+    shared, clock = timed
+    memory, key = MemoryBuckets(clock=clock), new_id()
     for gap, cost in asked:
-        now += gap
-        assert await shared.take_tokens(key, amount, DAY, cost=cost) == await memory.take_tokens(
-            key, amount, DAY, cost=cost
-        )
+        clock.now += gap
+        taken = await shared.take_tokens(key, amount, DAY, cost=cost)
+        assert taken == await memory.take_tokens(key, amount, DAY, cost=cost)
     await shared.clear(key)
     assert (await shared.take_tokens(key, amount, DAY)).tokens == amount - 1
 
