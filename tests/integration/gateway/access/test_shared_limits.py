@@ -176,3 +176,25 @@ async def test_a_redis_that_hangs_is_not_waited_for(redis: PrivateRedis) -> None
     limit = Limit("caller", "2/minute", limiter=SharedLimiter(f"redis://127.0.0.1:{port}/0"))
     async with server, asyncio.timeout(2):
         assert (await limit.take("a")).headers
+
+
+async def test_the_steps_of_a_slow_redis_are_bounded_together(redis: PrivateRedis) -> None:
+    async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, pause_seconds: float) -> None:
+        while data := await reader.read(65_536):
+            await asyncio.sleep(pause_seconds)
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answers, questions = await asyncio.open_connection("127.0.0.1", redis.port)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(forward(reader, questions, pause_seconds=0))
+            group.create_task(forward(answers, writer, pause_seconds=0.3))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    limit = Limit("caller", "2/minute", limiter=SharedLimiter(f"redis://127.0.0.1:{port}/0", answer_seconds=0.5))
+    async with server:
+        # Each step is quick enough, and connecting, being told the script and answering are several.
+        assert (await limit.take("a")).headers
+    assert SHARED._value.get() == 0
