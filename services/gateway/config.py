@@ -22,8 +22,8 @@ from pydantic_settings import NoDecode
 from libs.common.config import (
     BrokerSettings,
     DatabaseSettings,
-    DataSettings,
     EgressSettings,
+    ExportSettings,
     HttpSettings,
     Networks,
     ObservabilitySettings,
@@ -78,7 +78,7 @@ PageOrigin = Annotated[str, AfterValidator(_page_origin)]
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
-class Config(HttpSettings, DataSettings, EgressSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
+class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
     """What an operator may set; the defaults are those of a single machine."""
 
     public_url: AnyHttpUrl | None = None

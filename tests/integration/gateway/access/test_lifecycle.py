@@ -167,9 +167,14 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
         " jsonb_build_object('path', CAST(:said AS text)), now(), now())",
         id=made["id"], said=CANARY,
     )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO exports (id, source, format, compression, options, filters, owner_id, owner_name, state) VALUES"
+        " (CAST(CAST(:id AS text) AS uuid), 'users', 'csv', 'none', '{}', '{}', CAST(:id AS text), :said, 'succeeded')",
+        id=made["id"], said=CANARY,
+    )  # fmt: skip
     await door.run_sql("INSERT INTO totp_factors (user_id, locked_secret) VALUES (:id, 'locked')", id=made["id"])
     detected = {"security_facts", "security_events"}
-    kept_in = {"users", "sessions", "access_requests", "idempotency_keys", "outbox"}
+    kept_in = {"users", "sessions", "access_requests", "idempotency_keys", "outbox", "exports"}
     assert await tables_with(door, CANARY) == kept_in | detected
     assert await tables_with(door, "203.0.113.7", of=made["id"]) == {"sessions"} | detected
     answer = await door.call("DELETE", f"/users/{made['id']}?confirm=true&erase=true", token=token)
