@@ -1,7 +1,8 @@
 """Token buckets in Redis, beside what the library's Redis storage keeps: taking is one script, and so one round trip.
 
 The script says what `draw` says, in the same order of operations, so that both give the same numbers. The clock is the
-server's, which is one for all gateways. A key expires when its bucket is full, since a full bucket and no key are the same.
+server's, which is one for all gateways. A key expires a minute after its bucket is full, since a full bucket and no key
+are the same, unless the clock goes back to before it was full.
 """
 
 from collections.abc import Callable
@@ -42,7 +43,7 @@ if cost <= tokens then
     tokens = tokens - cost
 end
 local full_seconds = (at - now) + (amount - tokens) * seconds / amount
-redis.call('SET', KEYS[1], string.format('%.17g %.17g', tokens, at), 'PX', math.max(1, math.ceil(full_seconds * 1000)))
+redis.call('SET', KEYS[1], string.format('%.17g %.17g', tokens, at), 'EX', math.ceil(full_seconds) + 60)
 return {allowed, string.format('%.17g', tokens), string.format('%.17g', at - now)}
 """
 
