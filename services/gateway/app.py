@@ -53,6 +53,8 @@ from services.gateway.config import Config
 from services.gateway.exports import own_sources
 from services.gateway.features.access_requests.commands import note_ended_forever
 from services.gateway.features.access_requests.routes import router as access_router
+from services.gateway.features.approvals.commands import Approvals, note_expired_forever
+from services.gateway.features.approvals.routes import router as approvals_router
 from services.gateway.features.audit.routes import router as audit_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.commands import register_configured
@@ -68,6 +70,7 @@ from services.gateway.features.exports.models import SOURCES, DownloadLinks
 from services.gateway.features.exports.routes import router as exports_router
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
+from services.gateway.features.first_admin.commands import ensure_first_admin
 from services.gateway.features.idempotency.commands import IdempotencyKeys
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
 from services.gateway.features.links.commands import Links
@@ -83,6 +86,7 @@ from services.gateway.features.operations.routes import router as operations_rou
 from services.gateway.features.passwords.commands import answer_requests_forever
 from services.gateway.features.passwords.routes import router as passwords_router
 from services.gateway.features.passwords.routes import users_router as activation_router
+from services.gateway.features.promotions.commands import kinds as promotions
 from services.gateway.features.quarantine.routes import router as quarantine_router
 from services.gateway.features.redactions.routes import router as redactions_router
 from services.gateway.features.retention.routes import router as retention_router
@@ -103,7 +107,6 @@ from services.gateway.features.stream.routes import router as stream_router
 from services.gateway.features.system.health import HealthBoard
 from services.gateway.features.system.routes import router as system_router
 from services.gateway.features.user_bulk.routes import router as user_bulk_router
-from services.gateway.features.users.commands import ensure_first_admin
 from services.gateway.features.users.routes import router as users_router
 from services.gateway.journal import Journal
 from services.gateway.recorder import Recorder
@@ -195,7 +198,6 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         outsiders=Outsiders(database, issuers) if config.trusted_issuers else None,
         password_policy=PasswordPolicy(_breach_lists(config, breach_egress)),
     )
-    oidc = _sign_in_elsewhere(config, egress, access)
     journal = Journal(GroupCommit(database, write_units, begins=False))
     client = CommandClient(transport)
     senders = Senders(database)
@@ -222,6 +224,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.journal = journal
     state.senders = senders
     state.links = links = Links(_sealing_key(config, "notifications.key"), public_url=config.issuer)
+    state.approvals = Approvals(promotions(links), waits_seconds=config.approval_timeout)
     state.factors = SecondFactors(load_or_create_secret(config.keys / "gateway.factors"), issuer=FACTOR_ISSUER)
     state.idempotency = idempotency
     state.hub = hub
@@ -231,7 +234,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.sink_commands = SinkCommands(_sealing_key(config, "audit.sealing.key"))
     state.setting_commands = SettingCommands(_sealing_key(config, "settings.key"))
     state.signing_keys = keys
-    state.oidc = oidc
+    state.oidc = oidc = _sign_in_elsewhere(config, egress, access)
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
     state.download_links = DownloadLinks(access.rules.cursor_secret)
     state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
@@ -261,6 +264,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         tasks=(
             journal.run, relay.run, outcomes.run, client.run, hub.run, idempotency.prune_forever,
             keys.run, session_sweep(database, access.rules.lifetimes), partial(note_ended_forever, database),
+            partial(note_expired_forever, database),
             partial(answer_requests_forever, database, links),
             metrics_ticker(hub, database), issuers.run, Judge(database).run, partial(tell_forever, database, state.upstream),
             worker.run,
@@ -352,7 +356,7 @@ def _routes(config: Config) -> APIRouter:
     for router in (
         settings_router, audit_router, notifications_router, operations_router, auth_router, factors_router, oidc_router,
         passwords_router, users_router, activation_router, user_bulk_router, lifecycle_router, clients_router,
-        sessions_router, roles_router, access_router, security_router, detection_router, security_events_router,
+        sessions_router, roles_router, access_router, approvals_router, security_router, detection_router, security_events_router,
         system_router, catalog_router, stream_router, exports_router, saved_searches_router,
         redactions_router, quarantine_router, retention_router, sinks_router,
     ):  # fmt: skip

@@ -32,6 +32,7 @@ from libs.common.egress.destinations import ForbiddenDestination, check_url
 from services.gateway.access.breaches import FileList
 from services.gateway.access.cross_site import page_origin
 from services.gateway.access.issuers.models import MOST_ISSUERS, IssuerUrl, Origins, RoleMap, TrustedIssuer
+from services.gateway.features.approvals.models import DEFAULT_SECONDS
 from services.gateway.features.clients.models import Registration
 from services.gateway.features.users.models import Email, NewPassword
 
@@ -88,6 +89,7 @@ class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, Bro
     enforcement: Literal["enforce", "observe"] = "enforce"
     session_timeout: Annotated[int, Field(ge=1, le=7 * 86400)] = 3600
     session_absolute_timeout: Annotated[int, Field(ge=1, le=30 * 86400)] = 43200
+    approval_timeout: Annotated[int, Field(ge=60, le=7 * 86400)] = DEFAULT_SECONDS
     rate_limit: Rate = "1200/minute"
     login_rate_limit: Rate = "30/minute"
     rate_limit_url: Annotated[SecretStr, AfterValidator(_redis_url)] | None = None

@@ -38,6 +38,15 @@ access_requests = Table(
     _moment("until"), _moment("decided_at"), _moment("ended_at"), _moment("created_at"),
 )  # fmt: skip
 
+approvals = Table(
+    "approvals", metadata,
+    _id(),
+    Column("kind", Text), Column("target", Text), Column("version", Integer), Column("inputs", JSONB(none_as_null=True)),
+    Column("changes", JSONB), Column("asked_by", Text), Column("state", Text), Column("decided_by", Text),
+    Column("reason", Text), Column("failure", Text),
+    _moment("expires_at"), _moment("decided_at"), _moment("created_at"),
+)  # fmt: skip
+
 sessions = Table(
     "sessions", metadata,
     _id(),

@@ -33,6 +33,7 @@ class NotificationType(StrEnum):
     SECURITY_ALERT = "security_alert"
     CRITICAL_EVENT = "critical_event"
     ACCESS_REQUEST = "access_request"
+    APPROVAL = "approval"
     NEW_DEVICE = "new_device"
     SINK_FAILURE = "sink_failure"
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from libs.common.events import access, platform, security, sinks, users
+from libs.common.events import access, approvals, platform, security, sinks, users
 from libs.common.events.envelope import Event, rfc3339
 from libs.common.events.notification_fields import Priority, is_relative_path, plain_line, plain_text
 from services.notifications.models import (
@@ -56,6 +56,13 @@ class Rule:
     """The rule holds only where this number of the data is not smaller."""
     only: tuple[str, tuple[str, ...]] | None = None
     """The rule holds only where this member of the data says one of these."""
+
+
+_CHANGE = ("approval_id", "kind", "target", "asked_by")
+
+
+def _decided(name: str, title: str, message: str, *also: str) -> Rule:
+    return Rule(name, NotificationType.APPROVAL, "normal", title, message, members=(*_CHANGE, *also))
 
 
 _ERROR = Step("severitytext", "error", "high")
@@ -108,6 +115,15 @@ BY_TYPE: Mapping[str, Rule] = {
         "access_ended", NotificationType.ACCESS_REQUEST, "low", "Access ended: {permission}", "Why: {reason}.",
         members=("permission", "reason", "until", "user_id", "request_id"),
     ),
+    approvals.ApprovalRequested.TYPE: Rule(
+        "approval_requested", NotificationType.APPROVAL, "high", "Approval needed: {kind}",
+        "{target}, until {expires_at}. Somebody else than who asked decides it.",
+        action_required=True, members=(*_CHANGE, "expires_at"),
+    ),
+    approvals.ApprovalGranted.TYPE: _decided("approval_granted", "Approved: {kind}", "{target}"),
+    approvals.ApprovalRejected.TYPE: _decided("approval_rejected", "Declined: {kind}", "{target}: {reason}", "reason"),
+    approvals.ApprovalExpired.TYPE: _decided("approval_expired", "Nobody decided: {kind}", "{target}"),
+    approvals.ApprovalFailed.TYPE: _decided("approval_failed", "Approved too late: {kind}", "{target}: {failure}", "failure"),
     sinks.SinkFailed.TYPE: Rule(
         "sink_failed", NotificationType.SINK_FAILURE, "high", "Audit entries do not reach {name}",
         action_required=True, members=("sink_id", "name", "state", "cursor"),

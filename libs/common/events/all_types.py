@@ -2,6 +2,7 @@
 
 from libs.common.events import (
     access,
+    approvals,
     audit,
     deliveries,
     exports,
@@ -24,7 +25,7 @@ from libs.common.events.catalog import Catalog, MessageData
 def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
-        requests, users, sign_in, access, settings, notifications, platform, audit, exports, saved_searches,
+        requests, users, sign_in, access, approvals, settings, notifications, platform, audit, exports, saved_searches,
         deliveries, redactions, quarantine, security, retention, sinks,
     )  # fmt: skip
     for area in areas:

@@ -57,6 +57,17 @@ class OutcomeData(MessageData):
     result: Any = None
 
 
+class ApprovableData(MessageData):
+    """The `data` of a change that needs four eyes where it gives somebody everything; other changes say nothing here.
+
+    `approval` is by what right it was made: somebody else approved it (`approval_id`), there was nobody else
+    (`none_available`), an issuer decides it at each sign-in, or there was nobody at all (`bootstrap`).
+    """
+
+    approval: Literal["granted", "none_available", "issuer", "bootstrap"] | None = None
+    approval_id: str | None = None
+
+
 def new_event(
     data: MessageData,
     *,

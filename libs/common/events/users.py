@@ -7,12 +7,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import AwareDatetime
 
-from libs.common.events.catalog import Change, MessageData
+from libs.common.events.catalog import ApprovableData, Change, MessageData
 
 _ID = "0199a0c0-0000-7000-8000-000000000001"
 
 
-class UserCreated(MessageData):
+class UserCreated(ApprovableData):
     """An administrator's account came to be."""
 
     TYPE: ClassVar[str] = "reeve.user.created.v1"
@@ -30,7 +30,7 @@ class UserCreated(MessageData):
     changes: dict[str, Change]
 
 
-class UserRoleChanged(MessageData):
+class UserRoleChanged(ApprovableData):
     """An administrator holds another role from now on."""
 
     TYPE: ClassVar[str] = "reeve.user.role_changed.v1"
@@ -45,7 +45,7 @@ class UserRoleChanged(MessageData):
     changes: dict[str, Change]
 
 
-class UserStatusChanged(MessageData):
+class UserStatusChanged(ApprovableData):
     """An administrator's account was switched on or off."""
 
     TYPE: ClassVar[str] = "reeve.user.status_changed.v1"
@@ -118,7 +118,7 @@ class UserPasswordReset(MessageData):
     sessions_ended: int
 
 
-class UserUpdated(MessageData):
+class UserUpdated(ApprovableData):
     """An administrator's name or e-mail address changed. Both are personal and masked."""
 
     TYPE: ClassVar[str] = "reeve.user.updated.v1"
@@ -189,6 +189,7 @@ class UsersBulkChanged(MessageData):
     changed: int
     unchanged: int
     refused: int
+    awaiting_approval: int = 0
 
 
 class SessionStarted(MessageData):

@@ -12,7 +12,6 @@ SAME = {
 }  # fmt: skip
 """Columns, and the members of a leaf that say the same."""
 INSIDE = {"actor_type": ("actor", "type"), "target_type": ("target", "type"), "target_id": ("target", "id")}
-COLUMNS = (*SAME, *INSIDE, "created_at")
 
 
 def difference(leaf: Leaf, row: Mapping[str, str | None]) -> str | None:

@@ -88,6 +88,11 @@ def text_of(field: bytes) -> str | None:
     return (_ESCAPE.sub(_unescaped, field) if b"\\" in field else field).decode()
 
 
+def texts_of(line: bytes) -> list[str | None]:
+    """`text_of` each field of a row."""
+    return [text if "\\" not in text else text_of(text.encode()) for text in line.decode().split("\t")]
+
+
 def bytes_of(field: bytes) -> bytes | None:
     r"""The bytes in a field of bytea in hex form (`\\x...`); None for NULL. ValueError for anything else."""
     if field == b"\\N":

@@ -8,8 +8,7 @@ from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 
-from services.audit.verifier.columns import COLUMNS
-from services.audit.verifier.copytext import bytes_of, text_of
+from services.audit.verifier.copytext import bytes_of, text_of, texts_of
 from services.audit.verifier.findings import Unreadable
 from services.audit.verifier.notes import VerifierKey, strict_base64
 from services.audit.verifier.openings import Opening, Openings, salt_of
@@ -18,7 +17,6 @@ from services.audit.verifier.pool import Pool
 from services.audit.verifier.receipts import Receipt
 from services.audit.verifier.source import BLOCK, HASH, Claim, Job, Kept, Row
 from services.audit.verifier.survey import (
-    BY_ENTRY,
     ENTRIES,
     LEAVES,
     OPENINGS,
@@ -35,6 +33,7 @@ PRIVATE = {
 }  # fmt: skip
 """Members that a leaf commits to, and the columns that have their values."""
 Fields = Mapping[str, bytes]
+Texts = Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,8 @@ class Dump:
         """The entries of a block, each out of three tables. Raises Unreadable for rows that cannot be read."""
         assert isinstance(job.payload, int)
         try:
-            leaves, entries, openings = (self._fields(name, job.first, job.payload) for name in BY_ENTRY)
+            leaves, openings = (self._fields(name, job.first, job.payload) for name in (LEAVES, OPENINGS))
+            entries = self._texts(job.first, job.payload)
             places = range(job.first, job.first + job.payload)
             return [self._row(*four) for four in zip(places, leaves, entries, openings, strict=True)]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -105,19 +105,25 @@ class Dump:
             return os.pread(file.fileno(), count * HASH, start * HASH)
 
     def _fields(self, table: str, first: int, count: int) -> list[Fields | None]:
-        columns = self.survey.columns.get(table)
-        if columns is None:
-            return [None] * count
-        lines = lines_at(self.path, offsets_at(self.survey.places[table], first, count))
+        columns, lines = self._lines(table, first, count)
         return [None if line is None else dict(zip(columns, line.split(b"\t"), strict=True)) for line in lines]
 
-    def _row(self, index: int, leaf: Fields | None, entry: Fields | None, opening: Fields | None) -> Row:
+    def _texts(self, first: int, count: int) -> list[Texts | None]:
+        columns, lines = self._lines(ENTRIES, first, count)
+        return [None if line is None else dict(zip(columns, texts_of(line), strict=True)) for line in lines]
+
+    def _lines(self, table: str, first: int, count: int) -> tuple[Sequence[str], Sequence[bytes | None]]:
+        columns = self.survey.columns.get(table)
+        if columns is None:
+            return (), [None] * count
+        return columns, lines_at(self.path, offsets_at(self.survey.places[table], first, count))
+
+    def _row(self, index: int, leaf: Fields | None, entry: Texts | None, opening: Fields | None) -> Row:
         if leaf is None:
             return Row(index, None)
         is_gone = entry is None and ENTRIES in self.survey.columns
         openings = None if entry is None or OPENINGS not in self.survey.columns else _openings(entry, opening)
-        table = None if entry is None else {name: text_of(entry[name]) for name in COLUMNS if name in entry}
-        return Row(index, bytes_of(leaf["body"]), bytes_of(leaf["leaf_hash"]), openings, table, is_gone=is_gone)
+        return Row(index, bytes_of(leaf["body"]), bytes_of(leaf["leaf_hash"]), openings, entry, is_gone=is_gone)
 
 
 def open_dump(path: Path, key: VerifierKey, scratch: Path, pool: Pool) -> Dump:
@@ -148,13 +154,13 @@ def _tree(row: Fields | None) -> Claim | None:
     return Claim("log_head", int(row["size"]), root, bytes_of(row["frontier"]) if "frontier" in row else None)
 
 
-def _openings(entry: Fields, opening: Fields | None) -> Openings:
+def _openings(entry: Texts, opening: Fields | None) -> Openings:
     """What the database still can open of an entry: a seed opens all, kept salts open their own, nothing else opens."""
     seed = bytes_of(opening["seed"]) if opening else None
     salts = json.loads(text_of(opening["salts"]) or "{}") if opening and "salts" in opening else {}
     found: dict[str, Opening] = {}
     for path, column in PRIVATE.items():
-        value = text_of(entry[column])
+        value = entry[column]
         if value is not None and column == "ip_address":
             value = _address(value)
         if seed is not None:

@@ -15,7 +15,7 @@ from typing import assert_never
 
 from libs.common.errors import Conflict, Forbidden, ReeveError
 from libs.common.identity import Actor
-from services.gateway.access.permissions import Rights, Role, covers, holds, holds_all, privileges_for
+from services.gateway.access.permissions import EVERYTHING, Rights, Role, covers, holds, holds_all, privileges_for
 
 ANY_ADMIN = "admin"
 """What a refused client is told it lacks where every administrator is let in."""
@@ -97,6 +97,14 @@ def may_decide(grantor: Grantor, *, asked_by: str, permission: str, approves: bo
     if approves and not holds(grantor.rights.permissions, permission):
         return Refusal.INSUFFICIENT_ROLE
     return None
+
+
+def needs_four_eyes(*, has: Rights, gains: Rights) -> bool:
+    """Whether a change gives somebody everything who has less: nobody below could take it back.
+
+    Everything is `*`. Whoever holds each permission by name can still change no super admin and make none.
+    """
+    return EVERYTHING in gains.permissions and not covers(has, gains)
 
 
 def _takes_away(grantor: Grantor, grantee: Grantee, *, leaves: bool, active_super_admins: int) -> Refusal | None:

@@ -59,6 +59,7 @@ BODIES: dict[tuple[str, str], dict[str, Any]] = {
     ("POST", f"{ADMIN}/access/requests"): {"permission": "billing:read", "reason": "the quarter's close"},
     ("POST", f"{ADMIN}/access/requests/{USER}/approve"): {"until": "2026-01-01T00:00:00Z"},
     ("POST", f"{ADMIN}/access/requests/{USER}/reject"): {"reason": "ask finance"},
+    ("POST", f"{ADMIN}/approvals/{USER}/reject"): {"reason": "two are enough"},
     ("POST", f"{ADMIN}/exports"): {"source": "audit", "format": "jsonl"},
     ("POST", f"{ADMIN}/audit/saved-searches"): {"name": "mine", "filters": {}},
     ("POST", f"{ADMIN}/audit/redactions"): {"subject_type": "user", "subject_id": USER, "reason": "case 1"},
@@ -210,7 +211,7 @@ def test_a_refused_body_changes_nothing(http: httpx.Client) -> None:
     "path",
     ["settings", "settings/maintenance_mode", "settings/maintenance_mode/history", "audit/logs", "audit/stats",
      "audit/actions", "notifications", "notifications/recent", "notifications/unread-count", "notifications/alerts",
-     "users", "clients", "roles", "access/requests", "access/explain", "system/health", "events/catalog", "stream"],
+     "users", "clients", "roles", "access/requests", "access/explain", "approvals", "system/health", "events/catalog", "stream"],
 )  # fmt: skip
 def test_an_unknown_query_parameter_of_a_read_is_422(http: httpx.Client, path: str) -> None:
     detail = refused(http.get(f"{ADMIN}/{path}", params={"no_such": "1"}), 422, "validation_error")
@@ -219,7 +220,17 @@ def test_an_unknown_query_parameter_of_a_read_is_422(http: httpx.Client, path: s
 
 @pytest.mark.parametrize(
     "path",
-    ["settings", "audit/logs", "notifications", "notifications/alerts", "users", "clients", "roles", "access/requests"],
+    [
+        "settings",
+        "audit/logs",
+        "notifications",
+        "notifications/alerts",
+        "users",
+        "clients",
+        "roles",
+        "access/requests",
+        "approvals",
+    ],
 )
 def test_paging_has_its_bounds(http: httpx.Client, path: str) -> None:
     wrong: list[tuple[dict[str, int | str], str]] = [
@@ -238,6 +249,7 @@ def test_paging_has_its_bounds(http: httpx.Client, path: str) -> None:
         "users/x",
         "clients/x",
         "access/requests/x",
+        "approvals/x",
         "notifications/x",
         "notifications/alerts/x",
         "audit/logs/x",
@@ -254,6 +266,7 @@ def test_a_malformed_id_is_422(http: httpx.Client, path: str) -> None:
         ("users", "user_not_found"), ("clients", "client_not_found"), ("notifications", "notification_not_found"),
         ("notifications/alerts", "alert_not_found"), ("audit/logs", "audit_log_not_found"),
         ("operations", "operation_not_found"), ("access/requests", "access_request_not_found"),
+        ("approvals", "approval_not_found"),
     ],
 )  # fmt: skip
 def test_an_id_that_nothing_has_is_404(http: httpx.Client, path: str, error: str) -> None:

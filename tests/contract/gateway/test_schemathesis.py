@@ -23,7 +23,7 @@ EXCLUDED = (
 )
 PARTS = {
     "commands": ("settings", "notifications", "alerts"),
-    "who may": ("access", "auth", "clients", "oauth", "roles", "security", "sessions", "users"),
+    "who may": ("access", "approvals", "auth", "clients", "oauth", "roles", "security", "sessions", "users"),
     "the rest": ("audit", "events", "exports", "operations", "system"),
 }
 

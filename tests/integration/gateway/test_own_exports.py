@@ -175,7 +175,7 @@ async def test_one_job_too_many_is_refused_and_leaves_no_event(database: Databas
 
 async def test_what_was_there_before_is_numbered_by_age(platform: PlatformDatabase, database: Database) -> None:
     owner, prefix = platform.urls["migrator"], platform.role_prefix
-    await downgrade(owner, service="gateway", role_prefix=prefix, revision="0008")
+    await downgrade(owner, service="gateway", role_prefix=prefix, revision="0009")
     ids = await add_accounts(database, 5)
     async with database.transaction() as session:
         # So that they do not lie in the order of their age.

@@ -28,7 +28,7 @@ def issuer(**changes: object) -> str:
 def test_the_defaults_are_those_of_the_contract(monkeypatch: pytest.MonkeyPatch) -> None:
     config = load(monkeypatch)
     assert (config.session_timeout, config.rate_limit, config.login_rate_limit) == (3600, "1200/minute", "30/minute")
-    assert config.session_absolute_timeout == 43200
+    assert (config.session_absolute_timeout, config.approval_timeout) == (43200, 86400)
     assert config.enforcement == "enforce"
     assert (config.clients, config.trusted_proxies, config.issuer) == ((), (), "http://127.0.0.1:8080")
 
@@ -130,6 +130,8 @@ def test_an_issuer_to_sign_in_at_needs_a_client(monkeypatch: pytest.MonkeyPatch)
         ("ENFORCEMENT", "Observe"),
         ("SESSION_TIMEOUT", "0"),
         ("SESSION_ABSOLUTE_TIMEOUT", "0"),
+        ("APPROVAL_TIMEOUT", "59"),
+        ("APPROVAL_TIMEOUT", "604801"),
         ("TRUSTED_PROXIES", "10.0.0.1/8"),
         ("TRUSTED_PROXIES", "everybody"),
         ("BROWSER_ORIGINS", "*"),

@@ -68,6 +68,11 @@ def alerts_of(event: Event) -> list[AlertDraft]:
         ("reeve.access.granted.v1", {"permission": "billing:read"}, "warning", ("access_request", "normal", "Access granted: billing:read")),
         ("reeve.access.rejected.v1", {"permission": "billing:read"}, None, ("access_request", "normal", "Access declined: billing:read")),
         ("reeve.access.ended.v1", {"permission": "billing:read"}, None, ("access_request", "low", "Access ended: billing:read")),
+        ("reeve.approval.requested.v1", {"kind": "user_role", "target": "user/1"}, "warning", ("approval", "high", "Approval needed: user_role")),
+        ("reeve.approval.granted.v1", {"kind": "user_role"}, "warning", ("approval", "normal", "Approved: user_role")),
+        ("reeve.approval.rejected.v1", {"kind": "user_role"}, None, ("approval", "normal", "Declined: user_role")),
+        ("reeve.approval.expired.v1", {"kind": "user_role"}, None, ("approval", "normal", "Nobody decided: user_role")),
+        ("reeve.approval.failed.v1", {"kind": "user_role"}, "warning", ("approval", "normal", "Approved too late: user_role")),
         (
             "reeve.security_event.raised.v1",
             {"event_type": "mass_read", "subject": "ada", "security_severity": "high"}, "error",

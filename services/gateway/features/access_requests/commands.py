@@ -34,7 +34,7 @@ from services.gateway.features.access_requests.models import (
     request_not_found,
 )
 from services.gateway.features.users import store as users_store
-from services.gateway.features.users.commands import current_grantor
+from services.gateway.features.users.commands.rights import current_grantor
 from services.gateway.sightings import fact_of
 from services.gateway.store import note
 

@@ -15,7 +15,7 @@ from services.gateway.access.passwords import Passwords
 from services.gateway.facts import FactKind
 from services.gateway.features.clients import store
 from services.gateway.features.clients.models import Client, Registration, is_wide
-from services.gateway.features.users.commands import current_grantor
+from services.gateway.features.users.commands.rights import current_grantor
 from services.gateway.sightings import fact_of
 from services.gateway.store import note
 

@@ -13,19 +13,22 @@ from libs.common.identity import Caller
 from services.gateway.access import store as access_store
 from services.gateway.access.endings import end_sessions_of
 from services.gateway.access.events import access_ended, event_of
-from services.gateway.access.grants import Grantor, may_edit, may_set_active, refused
+from services.gateway.access.grants import Grantor, may_edit, may_set_active, needs_four_eyes, refused
+from services.gateway.access.permissions import NO_RIGHTS
+from services.gateway.features.approvals.models import Asked, Basis, Waiting
 from services.gateway.features.factors import store as factors_store
 from services.gateway.features.lifecycle import store
 from services.gateway.features.links import store as links_store
 from services.gateway.features.users import store as users_store
-from services.gateway.features.users.commands import REDACTED, begin_change, grantee_of
-from services.gateway.features.users.models import User
+from services.gateway.features.users.commands.accounts import REDACTED
+from services.gateway.features.users.commands.rights import FourEyes, begin_change, grantee_of, second_pair, told_of
+from services.gateway.features.users.models import User, UserChange
 
 ERASED_DOMAIN = "erased.invalid"
 """Below `.invalid` (RFC 2606, 2) no mail is ever delivered."""
 ERASED_FIELDS = (
     "email", "name", "password_hash", "sessions.ip_address", "sessions.user_agent", "access_requests.reason",
-    "second_factor",
+    "second_factor", "approvals.reason",
 )  # fmt: skip
 
 
@@ -37,22 +40,34 @@ async def change_status(
     is_active: bool,
     reason: str | None,
     version: int | None,
+    four_eyes: FourEyes,
     causation_id: str | None = None,
-) -> tuple[User, bool]:
+) -> tuple[User, bool] | Waiting:
     """Switch an account on or off, and say whether that changed anything. Switched off, it has no session, no
     link and no permission for a time left. Raises what `begin_change` does, and the refusals of `may_set_active`."""
-    grantor, user = await begin_change(session, caller, user_id=user_id, version=version)
+    grantor, user = await begin_change(session, caller, user_id=user_id, version=version, four_eyes=four_eyes)
     await _refuse(session, grantor, user, is_active=is_active)
     if user.is_active == is_active:
         return user, False
+    change = {"is_active": {"old": user.is_active, "new": is_active}}
+    basis: Basis | None = None
+    if is_active and needs_four_eyes(has=NO_RIGHTS, gains=user.rights):
+        inputs = {"is_active": is_active, "reason": reason}
+        asked = Asked(UserChange.STATUS, f"user/{user_id}", user.version, inputs=inputs, changes=change)
+        found = await second_pair(session, caller, four_eyes, asked, causation_id=causation_id)
+        if isinstance(found, Waiting):
+            return found
+        basis = found
     changed = await users_store.put(session, user_id, is_active=is_active)
     data = UserStatusChanged(
         user_id=user_id,
         is_active=is_active,
         reason=reason,
-        changes={"is_active": Change(old=user.is_active, new=is_active)},
+        changes={name: Change(**one) for name, one in change.items()},
+        **told_of(basis),
     )
-    told = event_of(caller, data, subject=f"user/{user_id}", severity="warning", causation_id=causation_id)
+    severity = basis.severity if basis else "warning"
+    told = event_of(caller, data, subject=f"user/{user_id}", severity=severity, causation_id=causation_id)
     await outbox.emit(session, told)
     if not is_active:
         await _end_everything(session, caller, user_id, causation_id=causation_id or told.id)

@@ -8,6 +8,9 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from libs.common.identity import Caller
 from services.gateway.access.guard import requires
 from services.gateway.access.sessions import AccessControl
+from services.gateway.features.approvals.models import Waiting
+from services.gateway.features.approvals.routes import answer_waiting
+from services.gateway.features.approvals.schemas import AWAITS_APPROVAL
 from services.gateway.features.lifecycle import commands
 from services.gateway.features.lifecycle.schemas import ChangeStatusRequest
 from services.gateway.features.preconditions import expected_version, require_confirmation
@@ -20,22 +23,28 @@ MayChange = Annotated[Caller, Depends(requires("users:write", action="change_use
 MayDelete = Annotated[Caller, Depends(requires("users:delete", action="delete_user", target="user/{user_id}"))]
 
 
-@router.put("/{user_id}/status")
+@router.put("/{user_id}/status", response_model=UserResponse, responses=AWAITS_APPROVAL)
 async def change_user_status(
     *, request: Request, response: Response, caller: MayChange, user_id: UUID, body: ChangeStatusRequest
-) -> UserResponse:
-    """Whether an account may be used. Switched off, its sessions end at once. Honours `If-Match`."""
+) -> UserResponse | Response:
+    """Whether an account may be used. Switched off, its sessions end at once. Honours `If-Match`.
+
+    To switch a super admin on again needs the approval of another one, where there is another one: 202.
+    """
     access: AccessControl = request.app.state.access
     async with access.database.transaction() as session:
-        user, is_changed = await commands.change_status(
+        done = await commands.change_status(
             session,
             caller,
             user_id=str(user_id),
             is_active=body.is_active,
             reason=body.reason,
             version=expected_version(request),
+            four_eyes=request.app.state.approvals,
         )
-    request.state.recorded = is_changed
+    if isinstance(done, Waiting):
+        return answer_waiting(request, done)
+    user, request.state.recorded = done
     access.evict(user_id=user.id)
     response.headers["ETag"] = f'"{user.version}"'
     return UserResponse.of(user)

@@ -3,7 +3,14 @@
 from sqlalchemy import delete, update
 
 from libs.common.database.engine import Session
-from services.gateway.tables import access_requests, idempotency_keys, security_events, security_facts, sessions
+from services.gateway.tables import (
+    access_requests,
+    approvals,
+    idempotency_keys,
+    security_events,
+    security_facts,
+    sessions,
+)
 
 
 async def erase_traces(session: Session, user_id: str) -> None:
@@ -15,6 +22,8 @@ async def erase_traces(session: Session, user_id: str) -> None:
         update(sessions).where(sessions.c.user_id == user_id).values(ip_address=None, user_agent=None)
     )
     await session.execute(update(access_requests).where(access_requests.c.user_id == user_id).values(reason=""))
+    words = approvals.c.decided_by == user_id
+    await session.execute(update(approvals).where(words, approvals.c.reason.is_not(None)).values(reason=""))
     await session.execute(delete(security_facts).where(security_facts.c.user_id == user_id))
     await session.execute(
         update(security_events)

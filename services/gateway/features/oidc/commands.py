@@ -11,10 +11,12 @@ from libs.common.ids import new_id
 from services.gateway.access import store as access_store
 from services.gateway.access.endings import end_session
 from services.gateway.access.events import event_of
+from services.gateway.access.grants import needs_four_eyes
 from services.gateway.access.issuers.id_tokens import LoggedOut, SignedIn
 from services.gateway.access.issuers.models import BadToken, RoleMap, mapped_role
 from services.gateway.access.issuers.relying_party import CodeRefused, RelyingParty
-from services.gateway.access.permissions import Role
+from services.gateway.access.permissions import NO_RIGHTS, Rights, Role
+from services.gateway.features.approvals.models import Basis
 from services.gateway.features.auth import commands as auth_commands
 from services.gateway.features.auth.models import Browser, StartedSession
 from services.gateway.features.oidc import store
@@ -29,7 +31,8 @@ from services.gateway.features.oidc.models import (
 )
 from services.gateway.features.oidc.schemas import CallbackQuery
 from services.gateway.features.users import store as users_store
-from services.gateway.features.users.commands import created, put_role
+from services.gateway.features.users.commands.accounts import created, put_role
+from services.gateway.features.users.commands.rights import get_rights
 from services.gateway.features.users.models import NewUser, User
 
 log = logs.get("oidc")
@@ -164,7 +167,8 @@ async def _make(session: Session, caller: Caller, came: Came) -> User | FailureR
     if user is None:
         return "account_exists"
     await store.link(session, came.issuer, came.subject, user_id=user.id)
-    await outbox.emit(session, event_of(by_issuer(caller, came.issuer), created(user), subject=f"user/{user.id}"))
+    data = created(user, _basis(has=NO_RIGHTS, gains=user.rights))
+    await outbox.emit(session, event_of(by_issuer(caller, came.issuer), data, subject=f"user/{user.id}"))
     return user
 
 
@@ -174,4 +178,10 @@ async def _with_role(session: Session, caller: Caller, came: Came, user: User) -
         return user
     if user.role == Role.SUPER_ADMIN and await users_store.count_active_super_admins(session) <= 1:
         return user
-    return await put_role(session, by_issuer(caller, came.issuer), user, role)
+    basis = _basis(has=user.rights, gains=await get_rights(session, role))
+    return await put_role(session, by_issuer(caller, came.issuer), user, role, basis=basis)
+
+
+def _basis(*, has: Rights, gains: Rights) -> Basis | None:
+    """The provider's administrators are asked each time, and nobody here besides: the event says whose word it was."""
+    return Basis("issuer") if needs_four_eyes(has=has, gains=gains) else None

@@ -32,7 +32,8 @@ from services.gateway.features.links.models import (
 from services.gateway.features.passwords import store
 from services.gateway.features.passwords.store import ResetRequest
 from services.gateway.features.users import store as users_store
-from services.gateway.features.users.commands import begin_change, grantee_of, recipient_of
+from services.gateway.features.users.commands.accounts import recipient_of
+from services.gateway.features.users.commands.rights import begin_change, grantee_of
 from services.gateway.features.users.models import User
 
 ANSWER_SECONDS = 1.0

@@ -13,7 +13,7 @@ from services.gateway.access.store import lock_rights
 from services.gateway.facts import FactKind
 from services.gateway.features.roles import store
 from services.gateway.features.roles.models import MOST_ROLES, StoredRole, refuse_builtin, role_not_found
-from services.gateway.features.users.commands import current_grantor
+from services.gateway.features.users.commands.rights import current_grantor
 from services.gateway.sightings import fact_of
 from services.gateway.store import note
 

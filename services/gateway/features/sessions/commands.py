@@ -14,7 +14,7 @@ from services.gateway.access.grants import may_edit, refused
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.features.sessions import store
 from services.gateway.features.users import store as users_store
-from services.gateway.features.users.commands import current_grantor, grantee_of
+from services.gateway.features.users.commands.rights import current_grantor, grantee_of
 
 REVOKE = "sessions:revoke"
 SWEEP_SECONDS = 10.0

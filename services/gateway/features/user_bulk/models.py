@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from libs.common.errors import ReeveError
+from services.gateway.features.approvals.models import Waiting
 
 MOST_IDS = 500
 
@@ -46,13 +47,16 @@ class BulkChange:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one account: changed, left as it was already, or refused for a reason."""
+    """What became of one account: changed, waiting for an approval, left as it was already, or refused for a reason."""
 
     id: str
     is_changed: bool = False
+    waiting: Waiting | None = None
     refusal: ReeveError | None = None
 
     @property
     def status(self) -> int:
         """The status that the same thing done to this account alone would have had."""
-        return 200 if self.refusal is None else self.refusal.status
+        if self.refusal is not None:
+            return self.refusal.status
+        return 202 if self.waiting is not None else 200

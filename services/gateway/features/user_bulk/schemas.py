@@ -43,7 +43,8 @@ class BulkOutcomeResponse(BaseModel):
 
     id: str
     status: int
-    outcome: Literal["changed", "unchanged", "refused"]
+    outcome: Literal["changed", "awaiting_approval", "unchanged", "refused"]
+    approval_id: str | None = None
     error: str | None = None
     message: str | None = None
 
@@ -55,6 +56,9 @@ class BulkOutcomeResponse(BaseModel):
             return cls(
                 id=outcome.id, status=outcome.status, outcome="refused", error=refusal.code, message=refusal.message
             )
+        if outcome.waiting is not None:
+            waits = outcome.waiting.approval.id
+            return cls(id=outcome.id, status=outcome.status, outcome="awaiting_approval", approval_id=waits)
         return cls(id=outcome.id, status=outcome.status, outcome="changed" if outcome.is_changed else "unchanged")
 
 
@@ -64,6 +68,7 @@ class BulkUsersResponse(BaseModel):
     results: list[BulkOutcomeResponse]
     requested: int
     changed: int
+    awaiting_approval: int
     unchanged: int
     refused: int
 
@@ -76,6 +81,7 @@ class BulkUsersResponse(BaseModel):
             results=results,
             requested=len(results),
             changed=kinds.count("changed"),
+            awaiting_approval=kinds.count("awaiting_approval"),
             unchanged=kinds.count("unchanged"),
             refused=kinds.count("refused"),
         )

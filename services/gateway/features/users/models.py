@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, SecretStr, StringConstraints
@@ -18,6 +19,16 @@ Email = Annotated[
 """The addresses that a browser's e-mail field takes (HTML, 4.10.5.1.5), in lower case: one account each."""
 UserName = Annotated[str, StringConstraints(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]+$")]
 NewPassword = Annotated[SecretStr, Field(min_length=LEAST_PASSWORD, max_length=MOST_PASSWORD)]
+
+
+class UserChange(StrEnum):
+    """The changes of accounts that need four eyes where they give somebody everything."""
+
+    CREATION = "user_creation"
+    ROLE = "user_role"
+    STATUS = "user_status"
+    ADDRESS = "user_address"
+    """Whoever may set somebody's address may become them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Text, bindparam, cast, func, or_, select, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import asyncpg
 
@@ -66,9 +66,11 @@ async def find_for_sign_in(session: Session, email: str) -> tuple[User, str | No
     return _user(fields), password_hash
 
 
-async def count_active_super_admins(session: Session) -> int:
-    """How many there are; meaningful only under `lock_rights`."""
+async def count_active_super_admins(session: Session, *, but: str | None = None) -> int:
+    """How many there are, or how many others than one; meaningful only under `lock_rights`."""
     counted = select(func.count()).where(users.c.role == Role.SUPER_ADMIN, users.c.is_active)
+    if but is not None:
+        counted = counted.where(cast(users.c.id, Text) != but)
     return (await session.execute(counted)).scalar_one()
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import text
 from libs.common.database import ddl
 
 revision = "0010"
-down_revision = "0008"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
 

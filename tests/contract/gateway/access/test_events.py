@@ -2,29 +2,39 @@
 
 import pytest
 
-from libs.common.events import access, users
+from libs.common.events import access, approvals, users
 from libs.common.events.catalog import Change, MessageData, new_event
 from libs.common.events.envelope import decode, encode
 
 MODELS = [
     one
-    for area in (users, access)
+    for area in (users, access, approvals)
     for one in vars(area).values()
     if isinstance(one, type) and issubclass(one, MessageData) and "TYPE" in vars(one)
 ]
+BASIS = {"approval", "approval_id"}
+APPROVAL = {"approval_id", "kind", "target", "asked_by"}
 RELEASED = {
-    "reeve.user.created.v1": {"user_id", "role", "is_active", "awaits_activation", "changes"},
-    "reeve.user.role_changed.v1": {"user_id", "role", "changes"},
-    "reeve.user.status_changed.v1": {"user_id", "is_active", "reason", "changes"},
+    "reeve.user.created.v1": {"user_id", "role", "is_active", "awaits_activation", "changes", *BASIS},
+    "reeve.user.role_changed.v1": {"user_id", "role", "changes", *BASIS},
+    "reeve.user.status_changed.v1": {"user_id", "is_active", "reason", "changes", *BASIS},
     "reeve.user.password_changed.v1": {"user_id", "sessions_ended"},
     "reeve.user.link_issued.v1": {"user_id", "link_id", "kind", "expires_at"},
     "reeve.user.activated.v1": {"user_id", "link_id", "changes"},
     "reeve.user.password_reset.v1": {"user_id", "link_id", "sessions_ended"},
-    "reeve.user.updated.v1": {"user_id", "changes"},
+    "reeve.user.updated.v1": {"user_id", "changes", *BASIS},
     "reeve.user.deleted.v1": {"user_id", "changes"},
     "reeve.user.erased.v1": {"user_id", "fields", "changes"},
     "reeve.user.sessions_revoked.v1": {"user_id", "count"},
-    "reeve.users.bulk_changed.v1": {"operation", "role", "reason", "requested", "changed", "unchanged", "refused"},
+    "reeve.users.bulk_changed.v1": {
+        "operation", "role", "reason", "requested", "changed", "unchanged", "refused", "awaiting_approval",
+    },
+    "reeve.approval.requested.v1": {*APPROVAL, "expires_at", "proposed"},
+    "reeve.approval.granted.v1": APPROVAL,
+    "reeve.approval.rejected.v1": {*APPROVAL, "reason"},
+    "reeve.approval.withdrawn.v1": APPROVAL,
+    "reeve.approval.expired.v1": APPROVAL,
+    "reeve.approval.failed.v1": {*APPROVAL, "failure", "outcome"},
     "reeve.role.changed.v1": {"name", "level", "permissions", "version", "changes"},
     "reeve.role.deleted.v1": {"name", "changes"},
     "reeve.access.requested.v1": {"request_id", "user_id", "permission", "reason"},
@@ -42,7 +52,7 @@ RELEASED = {
     "reeve.sign_in.failed.v1": {"tried_email", "reason", "issuer", "outcome"},
     "reeve.client.registered.v1": {"client_id", "name", "source", "event_types", "scopes"},
     "reeve.client.deleted.v1": {"client_id", "source"},
-}
+}  # fmt: skip
 
 
 def test_the_released_types_and_their_members_stay() -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from libs.common.web.app import create_app
 from services.gateway.features.access_requests.routes import router as access_router
+from services.gateway.features.approvals.routes import router as approvals_router
 from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.lifecycle.routes import router as lifecycle_router
@@ -58,6 +59,10 @@ PATHS = {
     f"{ADMIN}/access/requests/{{id}}": {"get", "delete"},
     f"{ADMIN}/access/requests/{{id}}/approve": {"post"},
     f"{ADMIN}/access/requests/{{id}}/reject": {"post"},
+    f"{ADMIN}/approvals": {"get"},
+    f"{ADMIN}/approvals/{{id}}": {"get", "delete"},
+    f"{ADMIN}/approvals/{{id}}/approve": {"post"},
+    f"{ADMIN}/approvals/{{id}}/reject": {"post"},
     "/api/v1/oauth/token": {"post"},
     "/api/v1/oauth/introspect": {"post"},
     "/api/v1/oauth/revoke": {"post"},
@@ -69,7 +74,7 @@ def description() -> dict[str, Any]:
     app = create_app(service="gateway", title="Reeve", version="0", checks={}, openapi_url="/openapi.json")
     for router in (
         auth_router, oidc_router, users_router, user_bulk_router, lifecycle_router, sessions_router, clients_router,
-        roles_router, access_router, passwords_router, activation_router,
+        roles_router, access_router, approvals_router, passwords_router, activation_router,
     ):  # fmt: skip
         app.include_router(router, prefix=ADMIN)
     app.include_router(oauth_router, prefix="/api/v1")
@@ -111,7 +116,7 @@ def test_requests_take_no_members_beyond_theirs(description: dict[str, Any]) -> 
         "SignInRequest", "RefreshRequest", "ChangePasswordRequest", "StepUpRequest", "CreateUserRequest",
         "UpdateUserRequest", "ChangeRoleRequest", "ChangeStatusRequest", "PutRoleRequest", "RegisterClientRequest",
         "AskForAccessRequest", "BulkUsersRequest", "ApproveAccessRequest", "RejectAccessRequest",
-        "ChoosePasswordRequest", "ForgotPasswordRequest",
+        "ChoosePasswordRequest", "ForgotPasswordRequest", "RejectChangeRequest",
     }  # fmt: skip
     assert all(one["additionalProperties"] is False for one in requests.values())
 

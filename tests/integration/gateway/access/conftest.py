@@ -7,6 +7,7 @@ import pytest
 from libs.common.database.engine import Database
 from services.gateway.access.issuers.egress import Egress
 from tests.integration.gateway.access.door import Door, open_door
+from tests.integration.gateway.access.quorum import Quorum, open_quorum
 from tests.support.issuer_stand import IssuerStand, issuer_stand
 from tests.support.openid_provider import OpenIdProvider, running_provider
 
@@ -22,6 +23,12 @@ async def door(gateway_database: Database) -> AsyncIterator[Door]:
     """The routes of accounts, sessions, clients and roles, with a first super admin and generous limits."""
     async with open_door(gateway_database) as opened:
         yield opened
+
+
+@pytest.fixture
+async def quorum(door: Door) -> Quorum:
+    """Two super admins and an admin."""
+    return await open_quorum(door)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from libs.common.errors import ConfigError
 from services.gateway.access.breaches import CALL_SECONDS, MOST_ANSWER_BYTES, BreachListUnavailable, RangeList
 from services.gateway.access.issuers.egress import Egress
 from services.gateway.access.password_policy import PasswordPolicy
-from services.gateway.features.users.commands import ensure_first_admin
+from services.gateway.features.first_admin.commands import ensure_first_admin
 from tests.integration.gateway.access.door import PASSWORD, Door
 from tests.support.breach_server import PADDING, BreachServer, breach_server
 

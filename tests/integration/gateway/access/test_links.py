@@ -75,9 +75,10 @@ async def test_a_link_works_once(door: Door) -> None:
 async def test_of_many_at_once_exactly_one_works(door: Door) -> None:
     await newcomer(door)
     token = await door.last_token()
-    passwords = [f"password number {number} of eight" for number in range(8)]
+    # Five: each is tried afterwards, and the fifth wrong one would lock the account.
+    passwords = [f"password number {number} of five" for number in range(5)]
     answers = await asyncio.gather(*(activate(door, token, password) for password in passwords))
-    assert sorted(one.status_code for one in answers) == [204] + [410] * 7
+    assert sorted(one.status_code for one in answers) == [204] + [410] * 4
     winners = [one for one, answer in zip(passwords, answers, strict=True) if answer.status_code == 204]
     assert [one for one in passwords if await may_sign_in(door, "new@example.com", one)] == winners
     assert len(await door.events("reeve.user.activated.v1")) == 1

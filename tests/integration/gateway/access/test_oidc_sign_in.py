@@ -218,9 +218,22 @@ async def test_the_last_super_admin_stays_one_whatever_the_provider_says(
 ) -> None:
     await provider.configure(accounts={"alice": {**ALICE, "roles": ["owners"]}})
     assert (await browser.sign_in()).json()["admin"]["role"] == "super_admin"
+    created = (await with_provider.events("reeve.user.created.v1"))[-1]
+    assert (created.actorid, created.data["approval"]) == (provider.issuer, "issuer")
     await with_provider.run_sql("UPDATE users SET is_active = false WHERE email = :email", email=SUPER_ADMIN)
     await provider.configure(accounts={"alice": {**ALICE, "roles": ["watchers"]}})
     assert (await browser.sign_in()).json()["admin"]["role"] == "super_admin"
+
+
+async def test_whom_the_provider_makes_a_super_admin_is_asked_of_nobody_and_the_log_says_so(
+    browser: Browser, with_provider: Door, provider: OpenIdProvider
+) -> None:
+    assert (await browser.sign_in()).status_code == 200
+    for roles, told in (("owners", "issuer"), ("watchers", None)):
+        await provider.configure(accounts={"alice": {**ALICE, "roles": [roles]}})
+        assert (await browser.sign_in()).status_code == 200
+        event = (await with_provider.events("reeve.user.role_changed.v1"))[-1]
+        assert (event.data["changes"]["role"]["new"] == "super_admin", event.data.get("approval")) == (bool(told), told)
 
 
 async def test_an_address_alone_makes_nobody_somebody_else(browser: Browser, with_provider: Door) -> None:

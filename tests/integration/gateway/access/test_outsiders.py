@@ -103,6 +103,16 @@ async def test_what_needs_a_fresh_proof_is_closed_to_tokens_of_others(open_to_ot
         assert (answer.status_code, answer.json()["detail"]["error"]) == (401, "step_up_required"), path
 
 
+async def test_what_waits_for_an_approval_is_asked_for_in_a_session(open_to_others: Door, stand: IssuerStand) -> None:
+    made = await open_to_others.make_user(role="super_admin", email="second@example.com")
+    await open_to_others.run_sql("UPDATE users SET is_active = false WHERE id = :id", id=made["id"])
+    path, owner = f"/users/{made['id']}", token_of(stand, "owners")
+    for method, tail, body in (("PUT", "/status", {"is_active": True}), ("PATCH", "", {"email": "mine@example.com"})):
+        answer = await open_to_others.call(method, path + tail, token=owner, json=body)
+        assert (answer.status_code, answer.json()["detail"]["error"]) == (403, "session_required")
+    assert await open_to_others.run_sql("SELECT 1 FROM approvals") == []
+
+
 async def test_a_custom_role_gives_what_it_holds_now(open_to_others: Door, stand: IssuerStand) -> None:
     text = token_of(stand, "desk")
     answer = await open_to_others.call("GET", "/samples/theme", token=text)

@@ -32,8 +32,10 @@ async def test_the_tables_have_the_columns_that_the_stores_see(gateway_database:
     assert {one for one in found if one[0] in names} == declared
 
 
-@pytest.mark.parametrize("table", ["users", "sessions", "access_requests"])
-async def test_accounts_sessions_and_requests_are_never_deleted(gateway_database: Database, table: str) -> None:
+@pytest.mark.parametrize("table", ["users", "sessions", "access_requests", "approvals"])
+async def test_accounts_sessions_requests_and_approvals_are_never_deleted(
+    gateway_database: Database, table: str
+) -> None:
     with pytest.raises(ProgrammingError, match="permission denied"):
         async with gateway_database.transaction() as session:
             await session.execute(text(f"DELETE FROM {table}"))

@@ -4,7 +4,7 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 
 from libs.common.database.engine import Database
-from services.gateway.features.users.commands import ensure_first_admin
+from services.gateway.features.first_admin.commands import ensure_first_admin
 from tests.integration.gateway.access.door import PASSWORD, SUPER_ADMIN, Door, new_door_access, open_door
 
 

@@ -19,6 +19,7 @@ from services.gateway.access.grants import (
     may_grant,
     may_set_active,
     may_write_role,
+    needs_four_eyes,
     refused,
 )
 from services.gateway.access.permissions import (
@@ -289,3 +290,15 @@ def test_each_refusal_has_its_error(refusal: Refusal, kind: type[Exception]) -> 
     error = refused(refusal)
     assert isinstance(error, kind)
     assert error.code == refusal.value
+
+
+@given(rights_sets, rights_sets)
+def test_four_eyes_are_for_what_is_everything_and_was_not_before(has: Rights, gains: Rights) -> None:
+    everything = EVERYTHING in gains.permissions
+    assert needs_four_eyes(has=has, gains=gains) is (everything and EVERYTHING not in has.permissions)
+
+
+def test_each_permission_by_name_is_not_everything() -> None:
+    by_name = Rights(Level.ADMIN, frozenset(PERMISSIONS))
+    assert not needs_four_eyes(has=NO_RIGHTS, gains=by_name)
+    assert needs_four_eyes(has=by_name, gains=rights_of(Role.SUPER_ADMIN))

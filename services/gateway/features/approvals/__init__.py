@@ -1,0 +1,1 @@
+"""Changes that need four eyes: what waits, for whom, until when."""

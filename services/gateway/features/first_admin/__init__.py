@@ -1,0 +1,1 @@
+"""The first administrator, without whom there is nobody to make others."""

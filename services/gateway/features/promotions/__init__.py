@@ -1,0 +1,1 @@
+"""What gives somebody everything, as changes that need four eyes."""
