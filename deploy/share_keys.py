@@ -38,6 +38,8 @@ SHARES = {
         "audit-log.key.pub",
         "audit.exports.key",
         "audit.exports.key.pub",
+        "audit.receipts.key",
+        "audit.receipts.key.pub",
     ),
     "audit-signer": ("audit-log.key", "audit-log.key.pub"),
     "settings": ("gateway.key.pub", "settings.key", "settings.key.pub", "settings.kek", "settings.cursors"),

@@ -134,7 +134,7 @@ def _line(error: ErrorDetails) -> str:
     if error["type"] == "missing":
         return f"{variable}: must be set"
     given = error.get("input")
-    if any(word in name for word in _UNSPEAKABLE) or not isinstance(given, str | int | float):
+    if any(word in f"{name} {where}" for word in _UNSPEAKABLE) or not isinstance(given, str | int | float):
         return text
     return f"{text}, got {json.dumps(str(given)[:_MOST_ECHOED])}"
 

@@ -33,10 +33,15 @@ from libs.common.web.service import Service
 from libs.common.webhooks import secret_bytes
 from services.audit.anchors.anchor import Anchor
 from services.audit.anchors.anchoring import Anchoring
+from services.audit.anchors.bucket import BucketAnchor
 from services.audit.anchors.file import FileAnchor
 from services.audit.anchors.timestamper import TimestampAnchor, roots_of
 from services.audit.anchors.webhook import WebhookAnchor
-from services.audit.archive import Archivist
+from services.audit.archives.archivist import Archivist
+from services.audit.archives.bucket import ArchiveBucket
+from services.audit.archives.folder import ArchiveFolder
+from services.audit.archives.place import ArchivePlace
+from services.audit.commands.event_schemas import learn_schemas, open_book
 from services.audit.commands.quarantine import QuarantineCommands
 from services.audit.commands.redactions import RedactionCommands, redact_erased_users
 from services.audit.commands.retention import RETENTION_COMMANDS
@@ -46,6 +51,9 @@ from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
+from services.audit.log.receipts import SUFFIX
+from services.audit.objects.bucket import Bucket
+from services.audit.objects.storage import ObjectStorage
 from services.audit.redactor import Redactor
 from services.audit.retention import Retention
 from services.audit.routes import entries as entry_routes
@@ -56,6 +64,7 @@ from services.audit.routes import redactions as redaction_routes
 from services.audit.routes import retention as retention_routes
 from services.audit.routes import saved_searches
 from services.audit.routes import sinks as sink_routes
+from services.audit.sending.s3 import S3Sender
 from services.audit.sending.syslog import SyslogSender
 from services.audit.sending.webhook import WebhookSender
 from services.audit.sequencer import Sequencer
@@ -67,6 +76,7 @@ from services.audit.watcher import Watcher
 NAME = "audit"
 SIGNER = "audit-signer"
 LOG_KEY = "audit-log.key"
+RECEIPTS_KEY = "audit.receipts.key"
 SEALING_KEY = "audit.sealing.key"
 """What secrets are sealed to on their way here."""
 SPEAKS_AS = "/reeve/audit"
@@ -125,6 +135,8 @@ def build(
     app.state.cursor_key = CursorKey(load_or_create_secret(config.keys / "audit.cursors"))
     public = load_ed25519_public(public_path(config.keys / LOG_KEY))
     app.state.log_key = VerifierKey(config.audit_log_origin, public.public_bytes_raw())
+    receipts = load_or_create_ed25519(config.keys / RECEIPTS_KEY)
+    app.state.receipt_key = SigningKey(f"{config.audit_log_origin}{SUFFIX}", receipts)
     app.include_router(entry_routes.router)
     app.include_router(log_routes.router)
     app.include_router(saved_searches.router)
@@ -147,6 +159,7 @@ def build(
         catalog=CATALOG,
         letters=quarantine,
         checks_services=True,
+        registered=open_book(database),
     )
     relay = Relay(database, transport, producer=NAME)
 
@@ -164,7 +177,11 @@ def build(
     worker = ExportWorker(
         database, sources, folder=config.exports, policy=_policy(config), signer=manifests, speaks_as=SPEAKS_AS
     )
-    archivist = Archivist(database, config.archives, signer=manifests, key=app.state.log_key.text)
+    # What an operator names may be a loopback; what an administrator names may not.
+    buckets = ObjectStorage(config.egress_allow, trusts_loopback=True)
+    archivist = Archivist(
+        database, config.archives, _archive_place(config, buckets), signer=manifests, key=app.state.log_key.text
+    )
     retention = Retention(database, archivist, days=config.audit_retention_days)
     app.include_router(
         exports_router(
@@ -175,7 +192,10 @@ def build(
     sinks = SinkCommands(
         unsealer=Unsealer(load_or_create_x25519(config.keys / SEALING_KEY)), locker=locker, allowed=config.egress_allow
     )
-    streamer = Streamer(database, syslog=SyslogSender(config.egress_allow), webhooks=webhooks, locker=locker)
+    objects = ObjectStorage(config.egress_allow, trusts_loopback=False)
+    streamer = Streamer(
+        database, syslog=SyslogSender(config.egress_allow), webhooks=webhooks, objects=S3Sender(objects), locker=locker
+    )
     commands = CommandConsumer(
         database,
         transport,
@@ -194,6 +214,8 @@ def build(
 
     async def close() -> None:
         await webhooks.close()
+        await objects.close()
+        await buckets.close()
         await search_database.close()
         await transport.close()
 
@@ -210,7 +232,7 @@ def build(
             Redactor(database).run,
             Watcher(database).run,
             retention.run,
-            Anchoring(database, _anchors(config), seconds=config.audit_anchor_seconds).run,
+            Anchoring(database, _anchors(config, buckets), seconds=config.audit_anchor_seconds).run,
             streamer.run,
             *signing,
         ),
@@ -220,25 +242,39 @@ def build(
 
 
 def _recording(recorder: Recorder) -> Handle:
-    """Stores what arrived, and begins to redact whose account was erased."""
+    """Stores what arrived, begins to redact whose account was erased, and learns which types have a schema."""
 
     async def record(session: Session, arrived: Sequence[Arrived]) -> None:
         await recorder.record_events(session, arrived)
         await redact_erased_users(session, arrived)
+        await learn_schemas(session, arrived)
 
     return record
 
 
-def _anchors(config: Config) -> list[Anchor]:
+def _archive_place(config: Config, buckets: ObjectStorage) -> ArchivePlace:
+    """The bucket that is configured, else the folder."""
+    if config.audit_archive_bucket is None or config.audit_archive_bucket_secret is None:
+        return ArchiveFolder(config.archives)
+    secret = config.audit_archive_bucket_secret.get_secret_value()
+    return ArchiveBucket(Bucket(buckets, config.audit_archive_bucket, secret))
+
+
+def _anchors(config: Config, buckets: ObjectStorage) -> list[Anchor]:
     """Those that are configured."""
     found: list[Anchor] = []
+    if config.audit_anchor_bucket is not None and config.audit_anchor_bucket_secret is not None:
+        secret_key = config.audit_anchor_bucket_secret.get_secret_value()
+        found.append(BucketAnchor(Bucket(buckets, config.audit_anchor_bucket, secret_key)))
     if config.audit_anchor_file is not None:
         found.append(FileAnchor(config.audit_anchor_file))
     if config.audit_anchor_webhook_url is not None and config.audit_anchor_webhook_secret is not None:
         secret = secret_bytes(config.audit_anchor_webhook_secret.get_secret_value())
-        found.append(WebhookAnchor(str(config.audit_anchor_webhook_url), secret, origin=config.audit_log_origin))
+        url, origin = str(config.audit_anchor_webhook_url), config.audit_log_origin
+        found.append(WebhookAnchor(url, secret, origin=origin, allowed=config.egress_allow))
     if config.audit_anchor_tsa_url is not None and config.audit_anchor_tsa_roots is not None:
-        found.append(TimestampAnchor(str(config.audit_anchor_tsa_url), roots_of(config.audit_anchor_tsa_roots)))
+        url, roots = str(config.audit_anchor_tsa_url), roots_of(config.audit_anchor_tsa_roots)
+        found.append(TimestampAnchor(url, roots, allowed=config.egress_allow))
     return found
 
 

@@ -13,6 +13,7 @@ from libs.common.config import (
     HttpSettings,
     ObservabilitySettings,
 )
+from libs.common.events.sinks import S3Target
 from libs.common.webhooks import secret_bytes
 from services.audit.log.notes import is_key_name
 
@@ -35,29 +36,35 @@ class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, Bro
     """What an operator may set; the defaults are those of a single machine."""
 
     audit_archive_dir: Path | None = None
+    audit_archive_bucket: S3Target | None = None
+    audit_archive_bucket_secret: SecretStr | None = None
     audit_retention_days: Annotated[int, Field(ge=1, le=36_500)] = 365
     audit_anchor_seconds: Annotated[int, Field(ge=1, le=86_400)] = 60
     audit_anchor_file: Path | None = None
     audit_anchor_webhook_url: AnyHttpUrl | None = None
     audit_anchor_webhook_secret: Annotated[SecretStr, AfterValidator(_webhook_secret)] | None = None
+    audit_anchor_bucket: S3Target | None = None
+    audit_anchor_bucket_secret: SecretStr | None = None
     audit_anchor_tsa_url: AnyHttpUrl | None = None
     audit_anchor_tsa_roots: Path | None = None
     audit_log_origin: Annotated[str, AfterValidator(_key_name)] = "reeve.local/audit"
     audit_signer_dir: Path | None = None
 
     @model_validator(mode="after")
-    def _anchors_are_whole(self) -> Self:
+    def _pairs_are_whole(self) -> Self:
         for url, beside, name in (
+            (self.audit_archive_bucket, self.audit_archive_bucket_secret, "REEVE_AUDIT_ARCHIVE_BUCKET_SECRET"),
+            (self.audit_anchor_bucket, self.audit_anchor_bucket_secret, "REEVE_AUDIT_ANCHOR_BUCKET_SECRET"),
             (self.audit_anchor_webhook_url, self.audit_anchor_webhook_secret, "REEVE_AUDIT_ANCHOR_WEBHOOK_SECRET"),
             (self.audit_anchor_tsa_url, self.audit_anchor_tsa_roots, "REEVE_AUDIT_ANCHOR_TSA_ROOTS"),
         ):
             if (url is None) != (beside is None):
-                raise ValueError(f"{name} and the address that it belongs to are set together")
+                raise ValueError(f"{name} and what it belongs to are set together")
         return self
 
     @property
     def archives(self) -> Path:
-        """Where archives lie: `REEVE_AUDIT_ARCHIVE_DIR`, else `audit-archive` below the data directory."""
+        """Where archives are written, and lie unless there is a bucket: `REEVE_AUDIT_ARCHIVE_DIR`, else `audit-archive` below the data directory."""
         return self.audit_archive_dir or self.data_dir / "audit-archive"
 
     @property

@@ -21,7 +21,8 @@ from libs.common.errors import Unavailable
 from libs.common.events.catalog import new_event
 from libs.common.events.retention import EntriesPruned, PrunedRange, RetentionRunEnded
 from libs.common.ids import new_uuid
-from services.audit.archive import ArchiveRefused, Archivist
+from services.audit.archives.archivist import Archivist
+from services.audit.archives.place import ArchiveRefused
 from services.audit.models.retention import MOST_ARCHIVED, MOST_PRUNED, Span, announcements
 from services.audit.store import archives, prunes
 from services.audit.store import retention as store
@@ -77,7 +78,9 @@ class Retention:
             try:
                 await self._once()
             except (Unavailable, asyncpg.PostgresError, TimeoutError, OSError) as error:
-                log.warning("retention put off", error=type(error).__name__)
+                # Our own words alone: a database's error may quote rows.
+                reason = str(error) if isinstance(error, Unavailable) else ""
+                log.warning("retention put off", error=type(error).__name__, reason=reason)
                 await asyncio.sleep(RETRY_SECONDS)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):

@@ -27,6 +27,7 @@ from libs.common.sealing import Locker, NotSealed
 from services.audit.commands.sinks import secret_bound
 from services.audit.models import ocsf
 from services.audit.models.sinks import (
+    MOST_PAUSE_SECONDS,
     Batch,
     Outgoing,
     SendFailed,
@@ -38,11 +39,14 @@ from services.audit.models.sinks import (
     has_test,
     is_due,
     pause_seconds,
+    rests_until,
 )
 from services.audit.schemas import FilterQuery, entry_body
+from services.audit.sending.s3 import S3Sender
 from services.audit.sending.syslog import SyslogSender
 from services.audit.sending.webhook import WebhookSender
 from services.audit.store import sinks as store
+from services.audit.store.search import Filters
 
 LEASE_SECONDS = 30.0
 SEND_SECONDS = 15.0
@@ -50,6 +54,9 @@ POLL_SECONDS = 0.5
 MOST_ENTRIES = 200
 MOST_BYTES = 256 * 1024
 """Of details and changes in one batch, unless a single entry has more."""
+MOST_OBJECT_ENTRIES = 5_000
+MOST_OBJECT_BYTES = 4 * 1024 * 1024
+"""Of a batch that is one object: storage is paid by the object, and searched by it."""
 WINDOW = 10_000
 """Places of the log that are looked through for one batch."""
 MOST_READS = 2
@@ -72,19 +79,23 @@ class Streamer:
         *,
         syslog: SyslogSender,
         webhooks: WebhookSender,
+        objects: S3Sender,
         locker: Locker,
         lease_seconds: float = LEASE_SECONDS,
         send_seconds: float = SEND_SECONDS,
         most_entries: int = MOST_ENTRIES,
+        most_object_entries: int = MOST_OBJECT_ENTRIES,
         pause: Callable[..., float] = pause_seconds,
     ) -> None:
         self._database = database
         self._syslog = syslog
         self._webhooks = webhooks
+        self._objects = objects
         self._locker = locker
         self._lease_seconds = lease_seconds
         self._send_seconds = send_seconds
         self._most_entries = most_entries
+        self._most_object_entries = most_object_entries
         self._pause = pause
         self._holder = new_uuid()
         self._reads = asyncio.Semaphore(MOST_READS)
@@ -150,25 +161,42 @@ class Streamer:
             self._busy.discard(sink_id)
 
     async def _next_batch(self, sink: Sink, end: int) -> Batch | None:
-        """What is to be sent, fixed in the sink's row; None when the sink is no longer what it was."""
+        """What is to be sent, fixed in the sink's row; None when the sink is no longer what it was, or rests."""
         filters = FilterQuery.model_validate(sink.filters).filters()
         ends = sink.batch_ends
         if ends is None:
-            stop = min(end, sink.cursor + WINDOW)
-            async with self._database.reading() as session:
-                places = await store.places(
-                    session, filters, start=sink.cursor, stop=stop, most=self._most_entries
-                )  # fmt: skip
-            ends = ends_of(places, stop=stop, most_entries=self._most_entries, most_bytes=MOST_BYTES)
-            if places:
-                async with self._database.transaction() as session:
-                    if not await store.begin_batch(session, sink, holder=self._holder, ends=ends):
-                        return None
-                crashpoint("sink.after_batch")
+            ends = await self._next_ends(sink, filters, end)
+            if ends is None:
+                return None
         async with self._database.reading() as session:
             rows = await store.read(session, filters, start=sink.cursor, stop=ends)
         entries = tuple(_outgoing(dict(row), sink.format) for row in rows)
         return Batch(batch_id(sink, first=sink.cursor, ends=ends), sink.cursor, ends, entries)
+
+    async def _next_ends(self, sink: Sink, filters: Filters, end: int) -> int | None:
+        """Where the next batch ends."""
+        is_object = sink.target["kind"] == "s3"
+        most = self._most_object_entries if is_object else self._most_entries
+        stop = min(end, sink.cursor + WINDOW)
+        async with self._database.reading() as session:
+            places = await store.places(session, filters, start=sink.cursor, stop=stop, most=most)
+        most_bytes = MOST_OBJECT_BYTES if is_object else MOST_BYTES
+        ends = ends_of(places, stop=stop, most_entries=most, most_bytes=most_bytes)
+        if not places:
+            return ends
+        if is_object and len(places) < most:
+            until = rests_until(
+                places, ends=ends, end=end, batch_seconds=sink.target["batch_seconds"], now=datetime.now(UTC)
+            )
+            if until is not None:
+                async with self._database.transaction() as session:
+                    await store.rest(session, sink, holder=self._holder, until=until)
+                return None
+        async with self._database.transaction() as session:
+            if not await store.begin_batch(session, sink, holder=self._holder, ends=ends):
+                return None
+        crashpoint("sink.after_batch")
+        return ends
 
     async def _attempt(self, sink: Sink, batch: Batch) -> bool:
         if batch.entries:
@@ -194,8 +222,11 @@ class Streamer:
             async with asyncio.timeout(self._send_seconds):
                 if sink.target["kind"] == "syslog":
                     await self._syslog.send(sink.target, batch)
+                    return
+                secret = self._locker.unlock(sink.secret or b"", bound=secret_bound(sink.id, sink.target))
+                if sink.target["kind"] == "s3":
+                    await self._objects.send(sink.target, batch, secret=secret)
                 else:
-                    secret = self._locker.unlock(sink.secret or b"", bound=secret_bound(sink.id, sink.target))
                     await self._webhooks.send(sink.target, batch, secret=secret)
         except TimeoutError:
             raise SendFailed(f"the receiver did not confirm within {self._send_seconds:g} seconds") from None
@@ -203,8 +234,11 @@ class Streamer:
             raise SendFailed("the secret cannot be opened with this service's key; set it again") from None
 
     async def _fail(self, sink: Sink, failed: SendFailed) -> None:
-        tells = failed.is_gone or (not sink.is_reported and has_failed_for_long(sink, datetime.now(UTC)))
-        pause = self._pause(sink.failures + 1, retry_after_seconds=failed.retry_after_seconds)
+        is_known = failed.needs_person or has_failed_for_long(sink, datetime.now(UTC))
+        tells = failed.is_gone or (is_known and not sink.is_reported)
+        # What only a person can mend is told at once, and tried rarely: it may be mended at the receiver.
+        least = MOST_PAUSE_SECONDS if failed.needs_person else failed.retry_after_seconds
+        pause = self._pause(sink.failures + 1, retry_after_seconds=least)
         async with self._database.transaction() as session:
             held = await store.fail(
                 session, sink, holder=self._holder, error=error_text(failed), pause_seconds=pause,

@@ -1,7 +1,8 @@
-"""Watches what the log lacks: numbers of services that do not come, and events that wait in quarantine.
+"""Watches what the log lacks: numbers of services that do not come, entries that no signed head reaches, and events that wait
+in quarantine.
 
 A number that is missing for longer than `BOUND_SECONDS` while later ones are there is told of once, by an event and an alert,
-and once more when it came. What was told is in the database, so a restart tells nothing again.
+and once more when it came; so is an entry that no signed checkpoint reaches after `BOUND_SECONDS`. What was told is in the database, so a restart tells nothing again.
 """
 
 import asyncio
@@ -18,13 +19,13 @@ from libs.common.database.engine import Database, Session
 from libs.common.delivery.senders import SERVICES
 from libs.common.delivery.subscriber import INBOX_DAYS
 from libs.common.errors import Unavailable
-from libs.common.events.audit import GapClosed, GapDetected
+from libs.common.events.audit import GapClosed, GapDetected, InclusionCaughtUp, InclusionOverdue
 from libs.common.events.catalog import new_event
 from libs.common.events.platform import CriticalError
 from services.audit.models.gaps import Gap, Hole, closed_of, how_closed, news_of
 from services.audit.models.leaves import OWN_SOURCE
 from services.audit.store import gaps as store
-from services.audit.store import quarantine
+from services.audit.store import overdue, quarantine
 
 BOUND_SECONDS = 60.0
 LOOK_SECONDS = 5.0
@@ -67,12 +68,42 @@ class Watcher:
                 await self._tell(session, news_of(holes, known)[: max(0, self._most_open - len(known))])
                 await self._close(session, known)
                 await store.forget(session, days=FORGOTTEN_DAYS)
+                await self._look_for_overdue(session)
             QUARANTINED.set(await quarantine.count_waiting(session))
         missing = Counter[str]()
         for hole in holes:
             missing[hole.producer] += hole.missing
         for producer in SERVICES:
             MISSING.labels(producer).set(missing[producer])
+
+    async def _look_for_overdue(self, session: Session) -> None:
+        """Whoever holds a receipt waits for a proof: tell when none can be given, and when it can again."""
+        found = await overdue.find(session, older_than_seconds=self._bound_seconds)
+        if found is None:
+            first = await overdue.clear(session)
+            if first is not None:
+                await outbox.emit(
+                    session, new_event(InclusionCaughtUp(first=first), subject=f"audit_inclusion/{first}")
+                )
+                log.warning("signed heads reach what was overdue", first=first)
+            return
+        if not await overdue.note(session, found):
+            return
+        told = InclusionOverdue(first=found.first, waiting=found.waiting, since=found.since)
+        alert = CriticalError(
+            error_type="audit_inclusion", system="audit log",
+            error_message=(
+                f"entries from {found.first} on have no signed checkpoint after {self._bound_seconds:g} s:"
+                " sequencer or signer does not go on"
+            ),
+        )  # fmt: skip
+        subject = f"audit_inclusion/{found.first}"
+        await outbox.emit(
+            session,
+            new_event(told, subject=subject, severity="critical"),
+            new_event(alert, subject=subject, source=OWN_SOURCE, severity="critical"),
+        )
+        log.error("entries wait for a signed head", first=found.first, waiting=found.waiting)
 
     async def _tell(self, session: Session, holes: Sequence[Hole]) -> None:
         for hole in holes:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from functools import partial
 
-import orjson
 from fastapi import APIRouter
 
 from libs.common import logs
@@ -19,6 +18,7 @@ from libs.common.delivery.relay import Relay
 from libs.common.delivery.subscriber import Subscriber
 from libs.common.events import asyncapi
 from libs.common.events.all_types import CATALOG
+from libs.common.events.event_types import CHANGES
 from libs.common.exports.commands import ExportCommands
 from libs.common.exports.jobs import Policy
 from libs.common.exports.manifest import ManifestSigner
@@ -63,7 +63,9 @@ from services.gateway.features.detection.commands import DryRuns
 from services.gateway.features.detection.handlers import Judge
 from services.gateway.features.detection.routes import router as detection_router
 from services.gateway.features.detection.store import ensure_builtin
-from services.gateway.features.events.routes import admin_router as catalog_router
+from services.gateway.features.event_types.commands import EventTypes
+from services.gateway.features.event_types.routes import admin_router as catalog_router
+from services.gateway.features.event_types.routes import router as asyncapi_router
 from services.gateway.features.events.routes import router as events_router
 from services.gateway.features.exports.commands import OwnExports
 from services.gateway.features.exports.models import SOURCES, DownloadLinks
@@ -237,7 +239,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.oidc = oidc = _sign_in_elsewhere(config, egress, access)
     state.health = HealthBoard(database=database, transport=transport, carrier=carrier, data_dir=config.data_dir)
     state.download_links = DownloadLinks(access.rules.cursor_secret)
-    state.asyncapi = orjson.dumps(asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
+    state.event_types = _event_types(database, hub)
     app.include_router(_routes(config))
     app.include_router(well_known_router)
     install(app, access, open_paths=(OPENAPI_URL, DOCS_URL))
@@ -273,6 +275,13 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         database=database,
         close=close,
     )  # fmt: skip
+
+
+def _event_types(database: Database, hub: Hub) -> EventTypes:
+    """What is known of registered types, read again when one changes."""
+    found = EventTypes(database, asyncapi.document(CATALOG, version=VERSION, exchange=EVENTS))
+    hub.heed(CHANGES, lambda _: found.evict(), found.evict)
+    return found
 
 
 def _breach_lists(config: Config, egress: Egress) -> list[BreachList]:
@@ -362,6 +371,6 @@ def _routes(config: Config) -> APIRouter:
     ):  # fmt: skip
         admin.include_router(router)
     log = log_router(is_public=config.audit_log_public)
-    for router in (admin, events_router, public_settings_router, oauth_router, log):
+    for router in (admin, events_router, asyncapi_router, public_settings_router, oauth_router, log):
         api.include_router(router)
     return api

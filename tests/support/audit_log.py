@@ -73,6 +73,10 @@ class Signer:
         body = f"{origin or self.name}\n{size}\n{base64.b64encode(root).decode()}\n"
         return f"{body}\n{self.signature(body)}"
 
+    def note(self, text: str) -> str:
+        """A signed note of any text."""
+        return f"{text}\n{self.signature(text)}"
+
 
 @dataclass(slots=True)
 class MadeCheckpoint:

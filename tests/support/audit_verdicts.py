@@ -9,16 +9,20 @@ from services.audit.verifier.findings import Kind, Unreadable
 from services.audit.verifier.notes import parse_key
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.progress import Progress
+from services.audit.verifier.receipts import open_receipt
 from services.audit.verifier.source import Kept
 from services.audit.verifier.verify import Verdict, Verification
 
 
-def verdict_on(path: Path, vkey: str, *, older: Sequence[str] = ()) -> Verdict:
-    """The verdict on a file or directory, with these notes kept from earlier. Raises Unreadable."""
+def verdict_on(
+    path: Path, vkey: str, *, older: Sequence[str] = (), receipts: Sequence[str] = (), receipt_key: str = ""
+) -> Verdict:
+    """The verdict on a file or directory, with these notes and receipts kept from earlier. Raises Unreadable."""
     kept = [Kept(f"kept {number}", note) for number, note in enumerate(older)]
     with TemporaryDirectory() as scratch, Pool(1) as pool:
         source = open_source(path, parse_key(vkey), Path(scratch), pool)
-        return Verification(source).run(kept, pool, Progress(source.total(), shown=False))
+        opened = [open_receipt(note, parse_key(receipt_key), f"receipt {n}") for n, note in enumerate(receipts)]
+        return Verification(source, receipts=opened).run(kept, pool, Progress(source.total(), shown=False))
 
 
 def is_noticed(path: Path, vkey: str) -> bool:

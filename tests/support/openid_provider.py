@@ -10,7 +10,7 @@ from urllib.parse import quote_plus, urljoin
 
 import httpx
 
-from tests.support.openid_install import installed_provider
+from tests.support.npm_install import PROVIDER, installed
 from tests.support.processes import free_port
 
 AUDIENCE = "reeve-api"
@@ -35,9 +35,9 @@ class OpenIdProvider:
 
     async def start(self) -> None:
         """Start it; returns when it listens."""
-        installed = await asyncio.to_thread(installed_provider)
+        found = await asyncio.to_thread(installed, PROVIDER)
         self._process = await asyncio.create_subprocess_exec(
-            str(installed.node), str(installed.script), str(self.port), AUDIENCE,
+            str(found.node), str(found.script), str(self.port), AUDIENCE,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=None,
             start_new_session=True,
         )  # fmt: skip

@@ -7,7 +7,7 @@ took over HTTP; a registered client speaks for its one source and its types. The
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -79,14 +79,26 @@ UNKNOWN_TYPE, INVALID = "unknown_event_type", "invalid_event"
 """What the reasons of `misfit` begin with."""
 
 
-def misfit(event: Event, producer: str, catalog: Catalog, *, checks_services: bool) -> str | None:
+def misfit(
+    event: Event,
+    producer: str,
+    catalog: Catalog,
+    *,
+    checks_services: bool,
+    registered: Callable[[Event], str | None] | None = None,
+) -> str | None:
     """Why the event is not what the catalogue says of its type; None when it is, or when nothing is said of it.
 
     The data of a service of ours is taken on trust unless `checks_services`; then what a newer release added is let through.
+    `registered` says whether an event fits what a platform registered for its type. What the gateway hands on was held to that
+    when it came, and is not judged a second time by what may hold by now.
     """
     if not catalog.knows(event.type):
         return f"{UNKNOWN_TYPE}: {event.type[:100]}"
-    if producer and not checks_services:
-        return None
-    found = catalog.misfit(event) if producer else catalog.check(event)
+    if producer:
+        found = catalog.misfit(event) if checks_services else None
+    else:
+        found = catalog.check(event)
+        if found is None and registered is not None:
+            found = registered(event)
     return f"{INVALID}: {found}" if found else None

@@ -28,6 +28,8 @@ from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_
 from libs.common.delivery.senders import RegisteredClient, misfit, refusal
 from libs.common.errors import Unavailable
 from libs.common.events.catalog import Catalog
+from libs.common.events.event_types import CHANGES
+from libs.common.events.registered import SchemaBook
 
 MOST_MESSAGES = 256
 """Messages in one transaction: fewer commits where every message holds one event."""
@@ -40,10 +42,14 @@ INBOX_DAYS = 14
 MOST_DEAD_LETTERS = 100_000
 DEAD_LETTER_DAYS = 90
 """How much of the inbox is kept beyond the watermarks: holes of partial streams, and messages that nobody numbers."""
+TURN_SECONDS = 0.005
+"""For how long messages are judged before others have their turn; one event may take longer, by its schema."""
 TRIES = 5
 """Tries of an event whose failure is of no known kind, before it becomes a dead letter."""
 CLIENT_REGISTERED = "reeve.client.registered.v1"
 CLIENT_DELETED = "reeve.client.deleted.v1"
+GATEWAY = "gateway"
+"""The service that says which types are registered."""
 
 log = logs.get("subscriber")
 
@@ -74,7 +80,9 @@ class Subscriber:
 
     `after` runs when that transaction has committed; `give_up` runs in the transaction that makes an
     event which `handle` could not apply a dead letter. `letters` is where these are kept. With `checks_services` the
-    data of Reeve's own services is held against the catalogue as well, as far as `Catalog.misfit` goes.
+    data of Reeve's own services is held against the catalogue as well, as far as `Catalog.misfit` goes. With `registered`
+    what platforms send is held to the schemas of their types; `handle` then learns of these from the same queue, so that
+    its order decides: what stands behind a change is judged by it, and what stands before is not.
     """
 
     def __init__(
@@ -90,6 +98,7 @@ class Subscriber:
         clients: Sequence[RegisteredClient] = (),
         letters: Letters = dead_letters,
         checks_services: bool = False,
+        registered: SchemaBook | None = None,
     ) -> None:
         self._database = database
         self._transport = transport
@@ -101,6 +110,7 @@ class Subscriber:
         self._seeds = tuple(clients)
         self._letters = letters
         self._checks_services = checks_services
+        self._registered = registered
         self._clients: dict[str, RegisteredClient] | None = None
         self._pruned = 0.0
 
@@ -114,6 +124,8 @@ class Subscriber:
                     ReadAhead(subscription, most=MOST_MESSAGES) as ahead,
                 ):
                     failures = 0
+                    # Another process may have had this queue meanwhile, and learned from it.
+                    self._forget_registered()
                     while True:
                         await self._turn(subscription, await ahead.take())
             except (OSError, Unconfirmed, Unroutable, Unavailable, TimeoutError) as error:
@@ -122,25 +134,46 @@ class Subscriber:
                 await asyncio.sleep(backoff_seconds(failures, first_seconds=FIRST_BACKOFF_SECONDS))
 
     async def _turn(self, subscription: Subscription, messages: Sequence[Opened]) -> None:
-        parked: list[Parked] = []
-        clients = await self._known_clients()
-        arrived = [one for opened in messages for one in self._judged(opened, clients, parked)]
-        await self._apply(arrived, parked)
+        for run in _runs(messages):
+            await self._take_in(run)
         crashpoint("cons.before_ack")
         await subscription.settle([opened.delivery for opened in messages])
         await self._prune()
+
+    async def _take_in(self, run: Sequence[Opened]) -> None:
+        """Judge these messages by what holds now, and commit their effects."""
+        if self._registered is not None:
+            await self._registered.refresh()
+        clients = await self._known_clients()
+        parked: list[Parked] = []
+        arrived: list[Arrived] = []
+        time = asyncio.get_running_loop().time
+        until = time() + TURN_SECONDS
+        for opened in run:
+            arrived += self._judged(opened, clients, parked)
+            if time() > until:
+                await asyncio.sleep(0)
+                until = time() + TURN_SECONDS
+        await self._apply(arrived, parked)
+        if _changes_types(run[-1]):
+            self._forget_registered()
+
+    def _forget_registered(self) -> None:
+        if self._registered is not None:
+            self._registered.forget()
 
     def _judged(
         self, opened: Opened, clients: Mapping[str, RegisteredClient], parked: list[Parked]
     ) -> Iterator[Arrived]:
         """The acceptable events of one message; everything else is parked."""
         message, producer = opened.delivery.message, opened.producer
+        registered = self._registered.misfit if self._registered is not None else None
         if opened.fault is not None:
             parked.append(Parked(message, opened.fault, None))
         for event in opened.events:
             one = Arrived(event, producer or message.sender or "", message.sender, message.reply_to, message)
             reason = refusal(event, message, clients) or misfit(
-                event, producer, self._catalog, checks_services=self._checks_services
+                event, producer, self._catalog, checks_services=self._checks_services, registered=registered
             )
             if reason is None:
                 yield one
@@ -274,3 +307,17 @@ class Subscriber:
             elif one.event.type == CLIENT_DELETED:
                 await senders.forget(session, client_id=one.event.data["client_id"])
                 self._clients = None
+
+
+def _runs(messages: Sequence[Opened]) -> Iterator[Sequence[Opened]]:
+    """The messages in order, parted behind each that changes what the others are judged by."""
+    begin = 0
+    for end, opened in enumerate(messages, 1):
+        if _changes_types(opened) or end == len(messages):
+            yield messages[begin:end]
+            begin = end
+
+
+def _changes_types(opened: Opened) -> bool:
+    """Whether a message is the gateway's about registered types; its type is that of all events in it."""
+    return opened.delivery.message.type in CHANGES and opened.producer == GATEWAY

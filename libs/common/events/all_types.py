@@ -5,6 +5,7 @@ from libs.common.events import (
     approvals,
     audit,
     deliveries,
+    event_types,
     exports,
     notifications,
     platform,
@@ -27,6 +28,7 @@ def _models() -> tuple[type[MessageData], ...]:
     areas = (
         requests, users, sign_in, access, approvals, settings, notifications, platform, audit, exports, saved_searches,
         deliveries, redactions, quarantine, security, retention, sinks,
+        event_types,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

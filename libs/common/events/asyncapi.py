@@ -1,11 +1,22 @@
-"""The AsyncAPI 3.1 document of every message type, made from the catalogue's models."""
+"""The AsyncAPI 3.1 document of every message type: of the catalogue's models, and of what platforms registered."""
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from libs.common.events.catalog import Catalog, CommandData, MessageData
 from libs.common.events.envelope import STRUCTURED
 
 AMQP_BINDING = "0.3.0"
+
+
+class ForeignType(NamedTuple):
+    """A type that a platform registered. `source` is `*` where any may send it."""
+
+    event_type: str
+    source: str
+    description: str
+    json_schema: dict[str, Any]
+    example: Any
 
 
 def json_schema(model: type[MessageData]) -> dict[str, Any]:
@@ -48,14 +59,35 @@ def document(catalog: Catalog, *, version: str, exchange: str) -> dict[str, Any]
     }
 
 
+def with_foreign(whole: Mapping[str, Any], foreign: Sequence[ForeignType]) -> dict[str, Any]:
+    """The document with these types besides. `whole` stays as it is."""
+    exchange = next(iter(whole["channels"].values()))["bindings"]["amqp"]["exchange"]["name"]
+    # With a dot in front of the type no name is one of ours, which have none.
+    named = {f"registered.{one.event_type}": one for one in foreign}
+    channels = {name: _channel_of(name, one.event_type, exchange) for name, one in named.items()}
+    operations = {f"receive_{name}": {"action": "receive", "channel": {"$ref": f"#/channels/{name}"}} for name in named}
+    messages = {name: _foreign_message(one) for name, one in named.items()}
+    components = whole["components"]
+    return {
+        **whole,
+        "channels": {**whole["channels"], **channels},
+        "operations": {**whole["operations"], **operations},
+        "components": {**components, "messages": {**components["messages"], **messages}},
+    }
+
+
 def _name(model: type[MessageData]) -> str:
     return model.TYPE.replace(".", "_")
 
 
 def _channel(model: type[MessageData], exchange: str) -> dict[str, Any]:
+    return _channel_of(_name(model), model.TYPE, exchange)
+
+
+def _channel_of(name: str, wire_type: str, exchange: str) -> dict[str, Any]:
     return {
-        "address": model.TYPE,
-        "messages": {_name(model): {"$ref": f"#/components/messages/{_name(model)}"}},
+        "address": wire_type,
+        "messages": {name: {"$ref": f"#/components/messages/{name}"}},
         "bindings": {
             "amqp": {
                 "is": "routingKey",
@@ -82,23 +114,38 @@ def _referring(model: type[MessageData]) -> dict[str, Any]:
 
 
 def _message(model: type[MessageData]) -> dict[str, Any]:
+    title = (model.__doc__ or "").strip().split("\n")[0]
+    source = {"type": "string"} if model.SOURCE == "*" else {"const": model.SOURCE}
+    return _message_of(model.TYPE, title=title, source=source, data=_data(model), example=dict(model.EXAMPLE))
+
+
+def _foreign_message(one: ForeignType) -> dict[str, Any]:
+    # Who may send a type is said by what clients are registered for: the source is whose type it is.
+    source = {"type": "string"} if one.source == "*" else {"type": "string", "examples": [one.source]}
+    title = one.description or one.event_type
+    return _message_of(one.event_type, title=title, source=source, data=one.json_schema, example=one.example)
+
+
+def _message_of(
+    wire_type: str, *, title: str, source: dict[str, Any], data: dict[str, Any], example: Any
+) -> dict[str, Any]:
     attributes = {
         "type": "object",
         "required": ["specversion", "id", "source", "type", "time", "data"],
         "properties": {
             "specversion": {"const": "1.0"},
             "id": {"type": "string"},
-            "source": {"type": "string"} if model.SOURCE == "*" else {"const": model.SOURCE},
-            "type": {"const": model.TYPE},
+            "source": source,
+            "type": {"const": wire_type},
             "subject": {"type": "string"},
             "time": {"type": "string", "format": "date-time"},
-            "data": _data(model),
+            "data": data,
         },
     }
     return {
-        "name": model.TYPE,
-        "title": (model.__doc__ or "").strip().split("\n")[0],
+        "name": wire_type,
+        "title": title,
         "contentType": STRUCTURED,
         "payload": attributes,
-        "examples": [{"name": "example", "payload": {"type": model.TYPE, "data": dict(model.EXAMPLE)}}],
+        "examples": [{"name": "example", "payload": {"type": wire_type, "data": example}}],
     }

@@ -8,6 +8,7 @@ from pydantic import Field
 from libs.common.events.catalog import MessageData
 
 Number = Annotated[int, Field(ge=1, le=2**53 - 1)]
+Place = Annotated[int, Field(ge=0, le=2**53 - 1)]
 
 
 class LogHeartbeat(MessageData):
@@ -59,3 +60,29 @@ class GapClosed(MessageData):
     first: Number
     last: Number
     how: Literal["filled", "given_up"]
+
+
+class InclusionOverdue(MessageData):
+    """Entries are stored whose leaves no signed checkpoint reaches: their receipts cannot be kept. Said once, however long it
+    lasts."""
+
+    TYPE: ClassVar[str] = "reeve.audit.inclusion.overdue.v1"
+    SOURCE: ClassVar[str] = "/reeve/audit"
+    ACTION: ClassVar[str] = "detect_overdue_inclusion"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"first": 4711, "waiting": 12, "since": "2026-01-31T12:00:00Z"}
+
+    first: Place
+    waiting: Number
+    since: datetime
+    """When the first of them was stored."""
+
+
+class InclusionCaughtUp(MessageData):
+    """What was overdue is below a signed checkpoint, and nothing else waits too long."""
+
+    TYPE: ClassVar[str] = "reeve.audit.inclusion.caught_up.v1"
+    SOURCE: ClassVar[str] = "/reeve/audit"
+    ACTION: ClassVar[str] = "catch_up_inclusion"
+    EXAMPLE: ClassVar[dict[str, Any]] = {"first": 4711}
+
+    first: Place

@@ -16,6 +16,8 @@ from libs.common.identity import Origin
 from libs.common.ids import new_id
 
 Severity = Literal["info", "warning", "error", "critical"]
+RESERVED = ("reeve.", "platform.")
+"""What the types begin with that are Reeve's to define; everybody else's may be sent without being known."""
 
 
 class Change(BaseModel):
@@ -116,7 +118,7 @@ class Catalog:
 
     def knows(self, wire_type: str) -> bool:
         """Whether this wire type may travel: every type outside `reeve.*` and `platform.*` may."""
-        return wire_type in self._models or not wire_type.startswith(("reeve.", "platform."))
+        return wire_type in self._models or not wire_type.startswith(RESERVED)
 
     def check(self, event: Event) -> str | None:
         """Why the event's data does not fit its registered schema; None when it fits or is foreign."""

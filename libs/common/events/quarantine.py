@@ -8,15 +8,21 @@ _ID = "0199a0c0-0000-7000-8000-000000000001"
 
 
 class ReplayQuarantined(CommandData):
-    """Try again to take an event into the log that did not fit its schema when it came."""
+    """Try again to take an event into the log that did not fit its schema when it came.
+
+    `catalogue_revision` is the last change of the registered types that the gateway knew when it was asked.
+    """
 
     TYPE: ClassVar[str] = "reeve.command.quarantine.replay.v1"
     SOURCE: ClassVar[str] = "/reeve/gateway"
     ACTION: ClassVar[str] = "replay_quarantined"
-    EXAMPLE: ClassVar[dict[str, Any]] = {"action": "replay_quarantined", "quarantine_id": _ID}
+    EXAMPLE: ClassVar[dict[str, Any]] = {
+        "action": "replay_quarantined", "quarantine_id": _ID, "catalogue_revision": 7,
+    }  # fmt: skip
 
     action: Literal["replay_quarantined"] = "replay_quarantined"
     quarantine_id: str
+    catalogue_revision: int = 0
 
 
 class QuarantineReplayed(OutcomeData):

@@ -1,8 +1,9 @@
 """Messages about sinks: where the entries of the audit log stream to."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, model_validator
 
 from libs.common.events.catalog import Change, CommandData, MessageData, OutcomeData
 
@@ -11,6 +12,18 @@ _AUDIT = "/reeve/audit"
 _ID = "0199a0c0-0000-7000-8000-000000000001"
 _TARGET = {"kind": "https", "url": "https://siem.example.com/reeve"}
 MOST_PEM = 32_768
+MOST_PREFIX_BYTES = 512
+"""Of the 1,024 that the name of an object may have."""
+
+
+def _prefix(value: str) -> str:
+    """A beginning of names that every store and every client between takes as it is."""
+    if len(value.encode()) > MOST_PREFIX_BYTES or not value.isprintable() or "\\" in value:
+        raise ValueError(f"must be at most {MOST_PREFIX_BYTES} bytes of printable characters, and no backslash")
+    if any(part in {"", ".", ".."} for part in value.split("/")[:-1]) or value in {".", ".."}:
+        raise ValueError("must have no empty part between slashes, and none that is . or ..")
+    return value
+
 
 SinkName = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^\S(.*\S)?$")]
 """What a sink is called: no blanks around it."""
@@ -40,7 +53,43 @@ class HttpsTarget(BaseModel):
     url: Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\s#@]+$")]
 
 
-Target = Annotated[SyslogTarget | HttpsTarget, Field(discriminator="kind")]
+class S3Target(BaseModel):
+    """A bucket of storage that speaks S3: each batch is an object of one JSON line an entry, named by date and sequences.
+
+    The secret belongs to `access_key_id`. `gzip` and `batch_seconds` (how long a batch waits to become full) are for
+    entries; `write_once` asks the storage to replace nothing (`If-None-Match: *`), `retain_days` to lock each object.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["s3"]
+    endpoint: Annotated[str, Field(max_length=300, pattern=r"^https?://[A-Za-z0-9._:\[\]-]+$")]
+    bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+    access_key_id: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z0-9_.:@+-]+$")]
+    region: Annotated[str, Field(max_length=64, pattern=r"^[a-z0-9-]+$")] = "us-east-1"
+    prefix: Annotated[str, Field(max_length=MOST_PREFIX_BYTES), AfterValidator(_prefix)] = ""
+    addressing: Literal["path", "virtual_host"] = "path"
+    ca: Annotated[str, Field(max_length=MOST_PEM)] | None = None
+    """Whom the storage's certificate must be signed by, in PEM; without one, an authority that the system trusts."""
+    gzip: StrictBool = True
+    batch_seconds: Annotated[int, Field(ge=0, le=3600)] = 60
+    encryption: Literal["AES256", "aws:kms"] | None = None
+    kms_key_id: Annotated[str, Field(max_length=256, pattern=r"^[A-Za-z0-9:/_-]+$")] | None = None
+    write_once: StrictBool = False
+    retain_days: Annotated[int, Field(ge=1, le=36_500)] | None = None
+    retain_mode: Literal["governance", "compliance"] = "governance"
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if self.kms_key_id is not None and self.encryption != "aws:kms":
+            raise ValueError("kms_key_id goes with the encryption aws:kms")
+        host = urlsplit(self.endpoint).hostname or ""
+        if self.addressing == "virtual_host" and (":" in host or host.rpartition(".")[2].isdigit()):
+            raise ValueError("virtual_host needs an endpoint with a name")
+        return self
+
+
+Target = Annotated[SyslogTarget | HttpsTarget | S3Target, Field(discriminator="kind")]
 
 
 class SinkDefinition(BaseModel):

@@ -4,11 +4,16 @@ The answer is verified before it counts: granted, to our nonce, over the SHA-256
 leads to one of the configured roots.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import aiohttp
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
+from libs.common.egress.destinations import ForbiddenDestination, Network, check_address, literal
+from libs.common.egress.resolver import forbidden_by
+from libs.common.egress.session import judged_session
 from libs.common.errors import ConfigError
 from services.audit.anchors.anchor import Anchored, AnchorFailed
 
@@ -22,9 +27,12 @@ class TimestampAnchor:
 
     name = "timestamper"
 
-    def __init__(self, url: str, roots: list[Certificate], *, seconds: float = SECONDS) -> None:
+    def __init__(
+        self, url: str, roots: list[Certificate], *, allowed: Sequence[Network] = (), seconds: float = SECONDS
+    ) -> None:
         self._url = url
         self._roots = roots
+        self._allowed = allowed
         self._seconds = seconds
 
     async def keep(self, *, size: int, note: str) -> Anchored:
@@ -39,8 +47,9 @@ class TimestampAnchor:
 
     async def _ask(self, query: bytes) -> bytes:
         try:
+            self._check()
             async with (
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._seconds)) as session,
+                judged_session(self._allowed, most_connections=1, seconds=self._seconds) as session,
                 session.post(self._url, data=query, headers={"content-type": QUERY}, allow_redirects=False) as answer,
             ):
                 if answer.status != 200:
@@ -48,11 +57,21 @@ class TimestampAnchor:
                 content = await answer.content.read(MOST_ANSWER_BYTES + 1)
                 while len(content) <= MOST_ANSWER_BYTES and (more := await answer.content.read(MOST_ANSWER_BYTES)):
                     content += more
+        except ForbiddenDestination as error:
+            raise AnchorFailed(str(error)) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if (forbidden := forbidden_by(error)) is not None:
+                raise AnchorFailed(str(forbidden)) from None
             raise AnchorFailed(f"the time-stamper cannot be reached: {type(error).__name__}") from error
         if len(content) > MOST_ANSWER_BYTES:
             raise AnchorFailed(f"the time-stamper's answer has more than {MOST_ANSWER_BYTES} bytes")
         return content
+
+    def _check(self) -> None:
+        """Judge an address that the URL spells out. Plain HTTP is usual here: what is answered is signed."""
+        host = urlsplit(self._url).hostname or ""
+        if (address := literal(host)) is not None:
+            check_address(address, host=host, allowed=self._allowed)
 
     def _verify(self, nonce: int | None, answer: bytes, message: bytes) -> None:
         from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response  # noqa: PLC0415

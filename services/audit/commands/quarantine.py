@@ -1,5 +1,6 @@
 """Replaying what was quarantined: the checks of its first day again, and one entry when it passes them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from uuid import UUID
 
@@ -16,10 +17,17 @@ from libs.common.errors import Conflict, NotFound
 from libs.common.events.catalog import Catalog
 from libs.common.events.envelope import Event, MalformedEvent
 from libs.common.events.quarantine import QuarantineReplayed, ReplayQuarantined
+from libs.common.events.registered import misfit as broken_schema
+from libs.common.events.registered import registered_of
 from libs.common.events.requests import OperationRejected
 from services.audit.schemas import quarantined_body
+from services.audit.store import event_schemas
 from services.audit.store import quarantine as store
 from services.audit.store.quarantine import Quarantined
+
+CATCH_UP_SECONDS = 1.0
+"""For how long a replay waits for a change of the registered types that the gateway knows and this service does not yet."""
+LOOK_SECONDS = 0.05
 
 Record = Callable[[Session, Sequence[Arrived]], Awaitable[None]]
 
@@ -43,6 +51,7 @@ class QuarantineCommands:
         outcome and no error, since the failure is to be kept.
         """
         asked = read_command(ReplayQuarantined, command, doing="replay events")
+        await _catch_up(session, asked.catalogue_revision)
         kept = await store.find_locked(session, _id(asked.quarantine_id))
         if kept is None:
             raise quarantined_not_found(asked.quarantine_id)
@@ -68,7 +77,12 @@ class QuarantineCommands:
             return f"malformed: {error}"
         rows = await senders.load(session)
         clients = {key: RegisteredClient(key, source, types) for key, (source, types) in rows.items()}
-        reason = refusal(event, message, clients) or misfit(event, producer, self._catalog, checks_services=True)
+        known = await event_schemas.find(session, event.type)
+        registered = registered_of(known) if known is not None else None
+        reason = refusal(event, message, clients) or misfit(
+            event, producer, self._catalog, checks_services=True,
+            registered=None if registered is None else lambda one: broken_schema(one, registered),
+        )  # fmt: skip
         if reason is None:
             arrived = Arrived(event, producer or message.sender or "", message.sender, None, message)
             await self._record(session, [arrived])
@@ -81,6 +95,15 @@ class QuarantineCommands:
             origin=asked.origin,
         )  # fmt: skip
         return outcome_of(command, rejected, subject=f"quarantine/{asked.quarantine_id}", source=self._speaks_as)
+
+
+async def _catch_up(session: Session, revision: int) -> None:
+    """Wait until the schemas of when the replay was asked for are here, but not for long: without them it is judged by those
+    that are, and says which."""
+    for _ in range(round(CATCH_UP_SECONDS / LOOK_SECONDS)):
+        if await event_schemas.load_last_revision(session) >= revision:
+            return
+        await asyncio.sleep(LOOK_SECONDS)
 
 
 def quarantined_not_found(quarantine_id: str) -> NotFound:

@@ -10,6 +10,7 @@ from libs.common.database.engine import Session
 from libs.common.delivery.asked import administrator_of, outcome_of, read_command
 from libs.common.delivery.commands import CommandHandler, one_by_one
 from libs.common.egress.destinations import ForbiddenDestination, Network, check_address, check_url, literal
+from libs.common.egress.trust import client_context
 from libs.common.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from libs.common.events.catalog import Change
 from libs.common.events.envelope import Event
@@ -18,6 +19,7 @@ from libs.common.events.sinks import (
     CreateSink,
     DeleteSink,
     HttpsTarget,
+    S3Target,
     SinkChanged,
     SinkCreated,
     SinkDefinition,
@@ -30,8 +32,8 @@ from libs.common.events.sinks import (
 from libs.common.ids import new_uuid
 from libs.common.sealing import Locker, NotSealed, Unsealer
 from services.audit.models.sinks import Sink, destination_of
+from services.audit.objects.place import url_of
 from services.audit.schemas import filters_of, sink_body
-from services.audit.sending.tls import client_context
 from services.audit.store import sinks as store
 
 MOST_SINKS = 20
@@ -129,6 +131,9 @@ class SinkCommands:
                         check_address(address, host=target.host, allowed=self._allowed, trusts_loopback=False)
                     if target.tls:
                         client_context(target.ca)
+                case S3Target():
+                    check_url(url_of(target, ""), allowed=self._allowed, trusts_loopback=False)
+                    client_context(target.ca)
         except ForbiddenDestination as error:
             raise Invalid(str(error), code="destination_not_allowed") from None
         except (ssl.SSLError, ValueError):
@@ -139,9 +144,9 @@ class SinkCommands:
         self, sink_id: UUID, target: Mapping[str, Any], sealed: str | None, *, kept: Sink | None
     ) -> bytes | None:
         """The secret as it is stored: bound to its sink and destination, so that another never sees it used."""
-        if target["kind"] != "https":
+        if target["kind"] == "syslog":
             if sealed is not None:
-                raise Invalid("a secret belongs to https alone", code="secret_not_used")
+                raise Invalid("a secret belongs to https and s3 alone", code="secret_not_used")
             return None
         if sealed is not None:
             try:
@@ -150,7 +155,7 @@ class SinkCommands:
                 raise Invalid("the secret was not sealed to this service", code="invalid_secret") from None
             return self._locker.lock(plain, bound=secret_bound(sink_id, target))
         if kept is None or kept.secret is None or destination_of(kept.target) != destination_of(target):
-            raise Invalid("https needs a secret, and another url another one", code="secret_required")
+            raise Invalid("https and s3 need a secret, and another destination another one", code="secret_required")
         return kept.secret
 
 

@@ -3,7 +3,8 @@
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from typing import Any, Literal
 from uuid import UUID
 
@@ -56,6 +57,7 @@ class Place:
 
     sequence: int
     size: int
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +86,20 @@ class Batch:
 class SendFailed(Exception):
     """The receiver did not confirm. The message has no secret in it and is shown to administrators."""
 
-    def __init__(self, message: str, *, retry_after_seconds: float | None = None, is_gone: bool = False) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_seconds: float | None = None,
+        is_gone: bool = False,
+        needs_person: bool = False,
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.is_gone = is_gone
         """The receiver wants nothing more, ever."""
+        self.needs_person = needs_person
+        """Trying again will not help before somebody changed something, here or there."""
 
 
 def state_of(sink: Sink, now: datetime) -> State:
@@ -97,7 +108,7 @@ def state_of(sink: Sink, now: datetime) -> State:
         return "disabled"
     if sink.failing_since is None:
         return "ok"
-    return "failing" if has_failed_for_long(sink, now) else "retrying"
+    return "failing" if sink.is_reported or has_failed_for_long(sink, now) else "retrying"
 
 
 def has_failed_for_long(sink: Sink, now: datetime) -> bool:
@@ -127,6 +138,19 @@ def pause_seconds(failures: int, *, retry_after_seconds: float | None) -> float:
     return max(float(pause), min(retry_after_seconds or 0.0, MOST_RETRY_AFTER_SECONDS))
 
 
+def seconds_of(retry_after: str | None, *, now: float) -> float | None:
+    """What `Retry-After` says, in seconds from `now` (since 1970) or as a date (RFC 9110, 10.2.3); None for anything else."""
+    if retry_after is None:
+        return None
+    if retry_after.isascii() and retry_after.isdigit():
+        return float(retry_after[:9])
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return None
+    return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now)
+
+
 def ends_of(places: Sequence[Place], *, stop: int, most_entries: int, most_bytes: int) -> int:
     """Where a batch ends that takes the first of `places` (at most `most_entries` were looked for, before `stop`).
 
@@ -140,6 +164,19 @@ def ends_of(places: Sequence[Place], *, stop: int, most_entries: int, most_bytes
     return stop if len(places) < most_entries else places[-1].sequence + 1
 
 
+def rests_until(
+    places: Sequence[Place], *, ends: int, end: int, batch_seconds: float, now: datetime
+) -> datetime | None:
+    """Until when a batch that could still grow waits for more; None for one that is to be sent now.
+
+    One grows while it reaches to the log's end (`ends` is `end`), until its first entry is `batch_seconds` old.
+    """
+    if not places or ends < end or places[0].created_at is None:
+        return None
+    until = min(places[0].created_at, now) + timedelta(seconds=batch_seconds)
+    return until if until > now else None
+
+
 def batch_id(sink: Sink, *, first: int, ends: int) -> str:
     """Names these entries to this receiver. A sink that was changed may send others for the same places."""
     return f"{sink.id.hex}_{sink.version}_{first}_{ends}"
@@ -147,7 +184,12 @@ def batch_id(sink: Sink, *, first: int, ends: int) -> str:
 
 def destination_of(target: Mapping[str, Any]) -> str:
     """What a sink's secret is bound to: whoever is reached there may know it, and nobody else."""
-    return str(target["url"]) if target["kind"] == "https" else f"{target['host']}:{target['port']}"
+    if target["kind"] == "https":
+        return str(target["url"])
+    if target["kind"] == "s3":
+        # None of these has a blank in it, so no two destinations read alike.
+        return f"s3 {target['endpoint']} {target['bucket']} {target['access_key_id']}"
+    return f"{target['host']}:{target['port']}"
 
 
 def error_text(error: BaseException) -> str:

@@ -1,6 +1,7 @@
 """The verifiable log over HTTP, for the gateway only: proofs, checkpoint, key, tiles, and a check of what is stored."""
 
 import base64
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from uuid import UUID
 
@@ -13,8 +14,9 @@ from libs.common.identity import Caller
 from libs.common.web.body import StrictRoute
 from libs.common.web.caller import asserted
 from services.audit.log.evidence import MEDIA_TYPE, proof_text
-from services.audit.log.notes import VerifierKey
+from services.audit.log.notes import SigningKey, VerifierKey
 from services.audit.log.proofs import inclusion_ranges
+from services.audit.log.receipts import receipt
 from services.audit.log.tiles import TILE_WIDTH, Tile, entry_bundle
 from services.audit.store import checkpoints, leaves, soundness, tree
 
@@ -55,6 +57,31 @@ async def prove_entry(request: Request, verifier: Verifier, entry_id: UUID, form
         "checkpoint": checkpoint.note,
     }
     return Response(orjson.dumps(body), media_type="application/json")
+
+
+@router.get("/logs/{entry_id}/receipt")
+async def give_receipt(request: Request, verifier: Verifier, entry_id: UUID) -> Response:
+    """The signed promise of an entry's leaf hash at its place, as soon as the entry is stored."""
+    async with _database(request).reading() as session:
+        leaf = await leaves.find(session, entry_id)
+    if leaf is None:
+        raise NotFound(f"no audit entry {entry_id}", code="audit_log_not_found")
+    key: SigningKey = request.app.state.receipt_key
+    note = receipt(
+        key,
+        event_id=orjson.loads(leaf.body)["event_id"],
+        index=leaf.sequence,
+        leaf_hash=leaf.hash,
+        time=datetime.now(UTC),
+    )
+    return Response(note, media_type=MEDIA_TYPE)
+
+
+@router.get("/log/receipt-key")
+async def view_receipt_key(request: Request, verifier: Verifier) -> Response:
+    """The verifier key of receipts, as signed notes write it."""
+    key: SigningKey = request.app.state.receipt_key
+    return Response(f"{key.verifier.text}\n", media_type=MEDIA_TYPE)
 
 
 @router.get("/log/key")

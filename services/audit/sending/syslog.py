@@ -14,9 +14,10 @@ from typing import Any
 
 from libs.common.egress.destinations import ForbiddenDestination, Network, check_address, literal
 from libs.common.egress.resolver import JudgingResolver
+from libs.common.egress.trust import client_context
 from services.audit.models.sinks import Batch, SendFailed, error_text
 from services.audit.models.syslog import framed, message
-from services.audit.sending.tls import TlsStream, client_context
+from services.audit.sending.tls import TlsStream
 
 CHUNK = 64 * 1024
 

@@ -1,23 +1,15 @@
 """TLS over a plain connection, with an end that both sides say (`close_notify`), which asyncio's own TLS cannot wait for.
 
-Version 1.2 at the least, certificates and host names verified, as RFC 5425 and RFC 9662 ask.
+Version 1.2 at the least, certificates and host names verified, as RFC 5425 and RFC 9662 ask: by the context that is given.
 """
 
 import asyncio
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 
 CHUNK = 64 * 1024
-
-
-@lru_cache(maxsize=32)
-def client_context(ca: str | None) -> ssl.SSLContext:
-    """Trusts the authorities in `ca` (PEM) alone, else those of the system. Raises `ssl.SSLError` for what is no PEM."""
-    context = ssl.create_default_context(cadata=ca)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    return context
 
 
 class TlsStream:

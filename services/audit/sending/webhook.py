@@ -6,18 +6,17 @@ a name is resolved once, and the address that was judged is the one that is conn
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 import aiohttp
 from yarl import URL
 
 from libs.common.egress.destinations import ForbiddenDestination, Network, check_url
-from libs.common.egress.resolver import JudgingResolver, forbidden_by
+from libs.common.egress.resolver import forbidden_by
+from libs.common.egress.session import judged_session
 from libs.common.events.envelope import rfc3339
 from libs.common.webhooks import signature
-from services.audit.models.sinks import Batch, SendFailed, error_text
+from services.audit.models.sinks import Batch, SendFailed, error_text, seconds_of
 
 MOST_CONNECTIONS = 32
 MOST_ANSWER_BYTES = 16 * 1024
@@ -64,17 +63,7 @@ class WebhookSender:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=MOST_CONNECTIONS,
-                    resolver=JudgingResolver(self._allowed, trusts_loopback=False),
-                    use_dns_cache=False,
-                ),
-                timeout=aiohttp.ClientTimeout(total=None),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-            )
+            self._session = judged_session(self._allowed, trusts_loopback=False, most_connections=MOST_CONNECTIONS)
         return self._session
 
 
@@ -93,19 +82,6 @@ def _judge(status: int, retry_after: str | None, *, now: float) -> None:
         return
     raise SendFailed(
         f"the receiver answered {status}",
-        retry_after_seconds=_seconds(retry_after, now),
+        retry_after_seconds=seconds_of(retry_after, now=now),
         is_gone=status == GONE,
     )
-
-
-def _seconds(retry_after: str | None, now: float) -> float | None:
-    """What `Retry-After` says, in seconds or as a date (RFC 9110, 10.2.3); None for anything else."""
-    if retry_after is None:
-        return None
-    if retry_after.isascii() and retry_after.isdigit():
-        return float(retry_after[:9])
-    try:
-        moment = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    return max(0.0, moment.replace(tzinfo=moment.tzinfo or UTC).timestamp() - now)

@@ -1,6 +1,7 @@
 """Sinks: what they are, how far each has come, and who sends for it now."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -113,6 +114,11 @@ async def begin_batch(session: Session, sink: Sink, *, holder: UUID, ends: int) 
     return await _changed(session, sink, holder, "batch_ends = $4", ends)
 
 
+async def rest(session: Session, sink: Sink, *, holder: UUID, until: datetime) -> bool:
+    """Look again then: a batch waits to become full."""
+    return await _changed(session, sink, holder, "next_try_at = $4", until)
+
+
 async def advance(session: Session, sink: Sink, *, holder: UUID, ends: int, count: int) -> bool:
     """What was sent was confirmed (`count` entries; 0 where the filters found none up to `ends`)."""
     synced = "last_synced_at = clock_timestamp(), failures = 0, failing_since = NULL, is_reported = false,"
@@ -148,9 +154,10 @@ async def places(session: Session, filters: Filters, *, start: int, stop: int, m
     where, values = _window(filters, start, stop)
     size = "coalesce(octet_length(details::text), 0) + coalesce(octet_length(changes::text), 0)"
     rows = await driver(session).fetch(
-        f"SELECT sequence, {size} AS size FROM entries{clause(where)} ORDER BY sequence LIMIT {int(most)}", *values
+        f"SELECT sequence, {size} AS size, created_at FROM entries{clause(where)} ORDER BY sequence LIMIT {int(most)}",
+        *values,
     )
-    return [Place(row["sequence"], row["size"]) for row in rows]
+    return [Place(row["sequence"], row["size"], row["created_at"]) for row in rows]
 
 
 async def read(session: Session, filters: Filters, *, start: int, stop: int) -> list[asyncpg.Record]:

@@ -12,13 +12,14 @@ from typing import NoReturn
 
 from services.audit.verifier.dump import open_dump
 from services.audit.verifier.export import open_export
-from services.audit.verifier.findings import UNREADABLE, Unreadable
+from services.audit.verifier.findings import UNREADABLE, Finding, Unreadable
 from services.audit.verifier.lines import first_bytes, read_text
 from services.audit.verifier.notes import NotANote, VerifierKey, parse_key
 from services.audit.verifier.places import temporary_folder
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.producers import LONGEST_SILENCE_SECONDS
 from services.audit.verifier.progress import Progress
+from services.audit.verifier.receipts import MOST_RECEIPTS, Receipt, open_receipt
 from services.audit.verifier.report import as_json, as_text
 from services.audit.verifier.source import Kept, Source
 from services.audit.verifier.tiles import open_tiles
@@ -46,11 +47,14 @@ def main(arguments: Sequence[str]) -> int:
     started = time.monotonic()
     try:
         key = _key(chosen.key)
+        receipts = _receipts(chosen.receipt, chosen.receipt_key)
         older = [kept for name in chosen.checkpoint for kept in _older(Path(name))]
         with temporary_folder() as scratch, Pool(chosen.processes) as pool:
             source = open_source(Path(chosen.path), key, Path(scratch), pool)
             with Progress(source.total(), shown=None if not chosen.quiet else False) as progress:
-                verdict = Verification(source, longest_silence=chosen.silence).run(older, pool, progress)
+                verdict = Verification(source, longest_silence=chosen.silence, receipts=receipts).run(
+                    older, pool, progress
+                )
     except Unreadable as error:
         sys.stderr.write(f"{_printable(str(error))}\n")
         return UNREADABLE
@@ -95,6 +99,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--checkpoint", action="append", default=[], metavar="NOTE", help="a file with a signed note kept from earlier"
     )
+    parser.add_argument(
+        "--receipt", action="append", default=[], metavar="FILE",
+        help="a file with receipts, of entries that must be in the log; needs --receipt-key",
+    )  # fmt: skip
+    parser.add_argument("--receipt-key", metavar="VKEY", help="the verifier key of receipts, or a file with it")
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument(
         "--silence", type=_seconds, default=LONGEST_SILENCE_SECONDS, metavar="SECONDS",
@@ -121,7 +130,24 @@ def _processes(text: str) -> int:
     return value
 
 
-def _key(given: str) -> VerifierKey:
+def _receipts(files: Sequence[str], key: str | None) -> list[Receipt | Finding]:
+    """What was promised, and what is signed by somebody else or no promise. Raises Unreadable."""
+    if not files:
+        return []
+    if key is None:
+        raise Unreadable("--receipt needs --receipt-key")
+    signer = _key(key, option="--receipt-key")
+    notes = [
+        (f"receipt {number} in {name}", note)
+        for name in files
+        for number, note in enumerate(_BETWEEN.split(read_text(Path(name), most=MOST_KEPT_BYTES)), 1)
+    ]
+    if len(notes) > MOST_RECEIPTS:
+        raise Unreadable(f"more than {MOST_RECEIPTS} receipts")
+    return [open_receipt(note, signer, label) for label, note in notes]
+
+
+def _key(given: str, *, option: str = "--key") -> VerifierKey:
     """The key itself, or the first line of a file with it."""
     try:
         path = Path(given)
@@ -129,9 +155,9 @@ def _key(given: str) -> VerifierKey:
         text = read_text(path, most=MOST_KEY_BYTES) if is_file else given
         return parse_key(text)
     except NotANote as error:
-        raise Unreadable(f"--key: {error}") from error
+        raise Unreadable(f"{option}: {error}") from error
     except OSError as error:
-        raise Unreadable(f"--key: {error.strerror}") from error
+        raise Unreadable(f"{option}: {error.strerror}") from error
 
 
 def _older(path: Path) -> list[Kept]:

@@ -1,15 +1,20 @@
-"""Receipts: what a producer was promised to find in the log, with the leaf hash it will have."""
+"""Receipts: what a producer was promised to find in the log, with the leaf hash it will have.
+
+They are lines of JSON beside a directory of tiles, or signed notes of the receipts' own key, as whoever sent an event keeps
+them: its name, a line that says what the note is, and the same JSON.
+"""
 
 import json
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from services.audit.verifier.findings import Findings, Kind, Unreadable
+from services.audit.verifier.findings import Finding, Findings, Kind, Unreadable
 from services.audit.verifier.lines import lines_of
-from services.audit.verifier.notes import strict_base64
+from services.audit.verifier.notes import NotANote, VerifierKey, open_note, strict_base64
 
 MOST_RECEIPTS = 1_000_000
+HEADER = "reeve audit receipt v1"
 DUE_SECONDS = 60.0
 """A receipt younger than this by the log's own clock may still be waiting for its place."""
 
@@ -31,6 +36,17 @@ def read_receipts(path: Path) -> list[Receipt]:
             raise Unreadable(f"{path}: more than {MOST_RECEIPTS} receipts")
         found.append(_receipt(line, f"{path}: line {number}"))
     return found
+
+
+def open_receipt(note: str, key: VerifierKey, label: str) -> Receipt | Finding:
+    """The promise in a note, or why it is none: not signed by the key, or of something else than a receipt."""
+    try:
+        lines = open_note(note, key).split("\n")
+        if len(lines) != 4 or lines[:2] != [key.name, HEADER] or lines[3] != "":
+            raise NotANote("it is signed, and no receipt")
+        return _receipt(lines[2].encode(), label)
+    except (NotANote, Unreadable) as error:
+        return Finding(Kind.SIGNATURE, 0, f"{label}: {error}")
 
 
 def _receipt(line: bytes, where: str) -> Receipt:
@@ -58,10 +74,14 @@ class Receipts:
         """A leaf with a promised hash stands at this index."""
         self._seen.setdefault(leaf_hash, index)
 
-    def judge(self, *, until: str | None, findings: Findings) -> None:
-        """The log is over at a time: what was promised and is not there, or at another place."""
+    def judge(self, *, first: int, until: str | None, findings: Findings) -> None:
+        """The log, of which this part begins at `first`, is over at a time: what was promised and is not there, or at
+        another place."""
         for one in self.all:
             index = self._seen.get(one.leaf_hash)
+            if one.place is not None and one.place < first:
+                findings.leave_out(f"receipts for places before entry {first}")
+                continue
             if index is not None and one.place in (None, index):
                 continue
             if index is not None:

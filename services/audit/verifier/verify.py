@@ -1,14 +1,14 @@
 """The verification: heads first, then every entry once, in order, then what only the whole log can tell."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 
 from services.audit.verifier.blocks import Checked, check, missing_text
 from services.audit.verifier.clock import Clock
-from services.audit.verifier.findings import Findings, Kind
+from services.audit.verifier.findings import Finding, Findings, Kind
 from services.audit.verifier.grove import Grove
 from services.audit.verifier.heads import Head, Heads, open_head, open_heads
 from services.audit.verifier.openings import Erasures
@@ -16,7 +16,7 @@ from services.audit.verifier.pool import Pool
 from services.audit.verifier.producers import LONGEST_SILENCE_SECONDS, Producers
 from services.audit.verifier.progress import Progress
 from services.audit.verifier.prunes import Prunes
-from services.audit.verifier.receipts import Receipts
+from services.audit.verifier.receipts import Receipt, Receipts
 from services.audit.verifier.source import BLOCK, Job, Kept, Source
 
 NOTES_AT_ONCE = 256
@@ -46,7 +46,13 @@ class Verdict:
 class Verification:
     """One run over one source."""
 
-    def __init__(self, source: Source, *, longest_silence: float = LONGEST_SILENCE_SECONDS) -> None:
+    def __init__(
+        self,
+        source: Source,
+        *,
+        longest_silence: float = LONGEST_SILENCE_SECONDS,
+        receipts: Sequence[Receipt | Finding] = (),
+    ) -> None:
         self.verdict = Verdict(first=source.first, longest_silence=longest_silence)
         self._source = source
         self._findings = self.verdict.findings
@@ -55,7 +61,9 @@ class Verification:
         self._clock = Clock()
         self._erasures = Erasures()
         self._prunes = Prunes()
-        self._receipts = Receipts(source.receipts())
+        promised = [one for one in receipts if isinstance(one, Receipt)]
+        self._findings.extend([one for one in receipts if isinstance(one, Finding)])
+        self._receipts = Receipts([*source.receipts(), *promised])
         self._producers = Producers(whole=source.first == 0, longest_silence=longest_silence)
         self._next = source.first
         self._doubtful = -1
@@ -180,7 +188,9 @@ class Verification:
         self._producers.gaps(lost=self._lost, findings=self._findings)
         self._findings.extend(self._erasures.findings())
         self._findings.extend(self._prunes.findings())
-        self._receipts.judge(until=clock.last[1] if clock.last else None, findings=self._findings)
+        self._receipts.judge(
+            first=self._source.first, until=clock.last[1] if clock.last else None, findings=self._findings
+        )
         verdict = self.verdict
         verdict.unsigned = max(0, self._next - max(head.size, self._source.first)) if head else 0
         verdict.nodes += self._grove.nodes

@@ -42,22 +42,24 @@ class Hub:
         self._transport = transport
         self._clients: set[Client] = set()
         self._ring = Ring()
+        self._heeding: list[tuple[frozenset[str], Callable[[Event], None]]] = []
         self._heeded: frozenset[str] = frozenset()
-        self._on_event: Callable[[Event], None] = lambda event: None
-        self._on_break: Callable[[], None] = lambda: None
+        self._on_breaks: list[Callable[[], None]] = []
 
     def heed(self, types: frozenset[str], on_event: Callable[[Event], None], on_break: Callable[[], None]) -> None:
         """Call `on_event` for the gateway's own events of these types, before any client hears of them, and
-        `on_break` when some may have been missed: caches that rely on them must then be emptied.
+        `on_break` when some may have been missed: caches that rely on them must then be emptied. Said once for each cache.
         """
-        self._heeded, self._on_event, self._on_break = types, on_event, on_break
+        self._heeding.append((types, on_event))
+        self._heeded |= types
+        self._on_breaks.append(on_break)
 
     async def run(self) -> None:
         """Hear until cancelled."""
         while True:
             try:
                 async with self._transport.listen(("#",)) as subscription:
-                    self._on_break()
+                    self._break()
                     while True:
                         deliveries = await subscription.receive(256)
                         for delivery in deliveries:
@@ -65,7 +67,7 @@ class Hub:
                         await subscription.settle(deliveries)
             except (OSError, Unconfirmed, Unroutable, TimeoutError) as error:
                 log.warning("live queue broke", error=type(error).__name__)
-                self._on_break()
+                self._break()
                 await asyncio.sleep(0.5)
 
     def join(self, stream: Stream, actor: Actor, topics: frozenset[Topic], last_event_id: str | None) -> Client:
@@ -105,6 +107,10 @@ class Hub:
             if topic in client.topics:
                 client.stream.send(frame(topic.value, said(topic, event), cursors.write(client.cursor)))
 
+    def _break(self) -> None:
+        for on_break in self._on_breaks:
+            on_break()
+
     def _hear(self, message: Message) -> None:
         producer = producer_of(message)
         whole = True
@@ -113,7 +119,7 @@ class Hub:
             whole = self._ring.add(Heard(message, producer, first, last))
         if not whole:
             log.warning("live events were missed", producer=producer)
-            self._on_break()
+            self._break()
             for client in self._clients:
                 client.stream.send(gap_frame(client.cursor, "missed"))
         wanted = [client for client in self._clients if client.topics & topics_of(message.type)]
@@ -127,7 +133,9 @@ class Hub:
             return
         for event in events:
             if producer == "gateway" and event.type in self._heeded:
-                self._on_event(event)
+                for types, on_event in self._heeding:
+                    if event.type in types:
+                        on_event(event)
             for client in wanted:
                 self._offer(client, producer, event)
 

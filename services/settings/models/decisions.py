@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from libs.common.json_schema.shape import Json
 from services.settings.models.errors import (
     EncryptionFixed,
     InvalidDefinition,
@@ -20,7 +21,7 @@ from services.settings.models.settings import (
     Setting,
     fitted,
 )
-from services.settings.models.values import Json, loaded
+from services.settings.models.values import loaded
 
 REDACTED = "[redacted]"
 LEAST_HINTED = 32

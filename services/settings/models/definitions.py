@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from libs.common.json_schema.check import is_pattern
+from libs.common.json_schema.shape import Json, Schema, check_schema
 from services.settings.models.errors import InvalidDefinition
-from services.settings.models.json_schema import is_pattern
-from services.settings.models.schema_shape import Schema, check_schema
 from services.settings.models.settings import Definition, Given, fitted
-from services.settings.models.values import Json, loaded, stored, typed
+from services.settings.models.values import loaded, stored, typed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class DefinitionEdit:
 def defined(definition: Definition, *, schema: Schema | None, default: Json) -> Definition:
     """`definition` with its schema and default, checked as a whole; a default of None is none.
 
-    Raises `InvalidDefinition`, or `InvalidValue` when the default does not fit.
+    Raises `InvalidDefinition`, `InvalidSchema`, or `InvalidValue` when the default does not fit.
     """
     is_encrypted = definition.is_encrypted or definition.value_type == "secret"
     if definition.is_public and (is_encrypted or definition.is_sensitive):

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from services.settings.models.json_schema import check_value
+from libs.common.json_schema.check import broken_rule
+from libs.common.json_schema.shape import Json
+from services.settings.models.errors import InvalidValue
 from services.settings.models.kinds import ConfigType, Step, ValueType
-from services.settings.models.values import Json, loaded, stored, typed
+from services.settings.models.values import loaded, stored, typed
 
 RESERVED_KEYS = frozenset({"bulk", "categories", "export", "import", "public", "scheduled", "secrets"})
 """Keys that the API's own paths below `/settings` would hide."""
@@ -83,5 +85,7 @@ def fitted(value: Json, definition: Definition) -> str:
     if definition.json_schema is not None:
         schema = loaded(definition.json_schema)
         assert isinstance(schema, dict)
-        check_value(converted, schema)
+        broken = broken_rule(converted, schema)
+        if broken is not None:
+            raise InvalidValue(f"the value does not fit the setting's json_schema: {broken}")
     return text

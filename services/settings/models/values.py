@@ -8,12 +8,11 @@ import json
 import re
 from decimal import Decimal
 from math import isfinite
-from typing import Final, NoReturn, TypeAlias, assert_never
+from typing import Final, NoReturn, assert_never
 
+from libs.common.json_schema.shape import Json
 from services.settings.models.errors import InvalidValue
 from services.settings.models.kinds import ValueType
-
-Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 
 MOST_VALUE_BYTES: Final = 20_000
 MOST_TEXT_BYTES: Final = 6 * MOST_VALUE_BYTES + 2

@@ -9,9 +9,12 @@ from typing import Any
 import httpx
 import pytest
 
+from libs.common.ids import new_id
 from services.audit.log.checkpoints import Checkpoint, open_checkpoint
-from services.audit.log.notes import VerifierKey
+from services.audit.log.notes import NoteRefused, VerifierKey
 from services.audit.log.proofs import is_included
+from services.audit.verifier.notes import parse_key
+from services.audit.verifier.receipts import Receipt, open_receipt
 from tests.support.house import ADMIN, House, open_house
 from tests.support.postgres import PlatformDatabases
 
@@ -49,6 +52,45 @@ def test_an_entry_is_proven_against_the_signed_checkpoint(house: House) -> None:
         assert is_included(leaf=leaf, index=found["sequence"], size=head.size, proof=proof, root=head.root)
         file = http.get(f"{ADMIN}/audit/logs/{newest['id']}/proof?format=tlog-proof").raise_for_status()
         assert file.text.startswith(f"c2sp.org/tlog-proof@v1\nindex {newest['sequence']}\n")
+
+
+def test_whoever_sent_an_event_holds_a_receipt_that_the_offline_verifier_takes(house: House) -> None:
+    event = {
+        "specversion": "1.0", "id": new_id(), "source": "/platform/shop", "type": "com.shop.receipted.v1",
+        "subject": f"order/{new_id()}", "data": {},
+    }  # fmt: skip
+    with house.client("client") as shop:
+        kind = {"content-type": "application/cloudevents+json"}
+        shop.post("/api/v1/events", json=event, headers=kind).raise_for_status()
+    with house.client() as http:
+        key = http.get(f"{LOG}/receipt-key").raise_for_status().text.strip()
+        assert key.startswith("reeve.local/audit/receipts+")
+        entry = first_entry(http, action="com.shop.receipted.v1")
+        answer = http.get(f"{ADMIN}/audit/logs/{entry['id']}/receipt").raise_for_status()
+        assert answer.headers["content-type"] == "text/plain; charset=utf-8"
+        opened = open_receipt(answer.text, parse_key(key), "it")
+        assert isinstance(opened, Receipt), opened
+        assert (opened.event_id, opened.place) == (event["id"], entry["sequence"])
+        signed(http, beyond=entry["sequence"])
+        proof = http.get(f"{ADMIN}/audit/logs/{entry['id']}/proof").raise_for_status().json()
+        assert base64.b64decode(proof["leaf_hash"]) == opened.leaf_hash
+        with pytest.raises(NoteRefused):
+            open_checkpoint(answer.text, VerifierKey.parse(key))
+        missing = http.get(f"{ADMIN}/audit/logs/{new_id()}/receipt")
+        assert (missing.status_code, missing.json()["detail"]["error"]) == (404, "audit_log_not_found")
+    with house.client("moderator") as moderator:
+        assert moderator.get(f"{ADMIN}/audit/logs/{entry['id']}/receipt").status_code == 403
+
+
+def first_entry(http: httpx.Client, **filters: str) -> dict[str, Any]:
+    """The first entry that is found, once there is one."""
+    end = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        found: list[dict[str, Any]] = http.get(f"{ADMIN}/audit/logs", params=filters).raise_for_status().json()["logs"]
+        if found:
+            return found[0]
+        assert time.monotonic() < end
+        time.sleep(0.05)
 
 
 def test_tiles_hold_what_the_checkpoint_signs(house: House) -> None:

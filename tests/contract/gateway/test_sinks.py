@@ -10,12 +10,15 @@ import pytest
 
 from tests.contract.conftest import SERVICES
 from tests.integration.audit.sinks import SECRET
+from tests.support import s3_server
 from tests.support.eventually import eventually
 from tests.support.house import ADMIN, House, open_house
 from tests.support.postgres import PlatformDatabases
 from tests.support.receivers import webhook_receiver
+from tests.support.s3_server import running_s3
 
 SINKS = f"{ADMIN}/audit/sinks"
+BUCKET = {"kind": "s3", "endpoint": "https://s3.example.com", "bucket": "logs", "access_key_id": "AK"}
 
 
 @pytest.fixture(scope="module")
@@ -67,6 +70,30 @@ async def test_entries_stream_to_a_sink_that_was_set_up_and_tested(admin: httpx.
         assert SECRET.removeprefix("whsec_") not in str(receiver.taken)
 
 
+async def test_entries_stream_to_a_bucket_that_was_set_up_and_tested(admin: httpx.Client, tmp_path: Path) -> None:
+    async with running_s3(tmp_path) as server:
+        body = {"name": "bucket", "target": server.target(prefix="reeve/"), "starts": "beginning"}
+        bare = await asyncio.to_thread(admin.post, SINKS, json=body)
+        assert (bare.status_code, bare.json()["detail"]["error"]) == (422, "secret_required")
+        made = await asyncio.to_thread(admin.post, SINKS, json={**body, "secret": s3_server.SECRET})
+        assert made.status_code == 201, made.text
+        sink = made.json()
+        assert (sink["has_secret"], "secret" in sink, sink["target"]["region"]) == (True, False, "us-east-1")
+        tested = await asyncio.to_thread(admin.post, f"{SINKS}/{sink['id']}/test")
+        assert (tested.status_code, tested.json()["state"], tested.json()["error"]) == (200, "passed", None)
+
+        async def caught_up() -> bool:
+            found = await asyncio.to_thread(admin.get, f"{SINKS}/{sink['id']}")
+            return bool(found.json()["sent"] > 3 and found.json()["state"] == "ok")
+
+        await eventually(caught_up)
+        streamed = [line for line in server.lines if line["action"] != "sink_test"]
+        assert [line["sequence"] for line in streamed] == list(range(len(streamed)))
+        assert s3_server.SECRET not in str(server.lines) + made.text
+        deleted = await asyncio.to_thread(admin.delete, f"{SINKS}/{sink['id']}")
+        assert deleted.status_code == 204
+
+
 async def test_a_sink_is_changed_and_deleted_by_its_version(admin: httpx.Client) -> None:
     body: dict[str, Any] = {
         "name": "edited",
@@ -101,6 +128,11 @@ async def test_a_sink_is_changed_and_deleted_by_its_version(admin: httpx.Client)
         ({"target": {"kind": "https", "url": "ftp://x/"}}, ["body", "target", "https", "url"]),
         ({"target": {"kind": "https", "url": "https://user:pass@x/"}}, ["body", "target", "https", "url"]),
         ({"secret": "whsec_short"}, ["body", "secret"]),
+        ({"target": {**BUCKET, "bucket": "A"}}, ["body", "target", "s3", "bucket"]),
+        ({"target": {**BUCKET, "prefix": "a//b"}}, ["body", "target", "s3", "prefix"]),
+        ({"target": {**BUCKET, "kms_key_id": "k"}}, ["body", "target", "s3"]),
+        ({"target": BUCKET, "secret": "two words"}, ["body", "secret"]),
+        ({"target": BUCKET, "secret": ""}, ["body", "secret"]),
         ({"format": "cef"}, ["body", "format"]),
         ({"filters": {"severity": "high"}}, ["body", "filters", "severity", 0]),
         ({"starts": "yesterday"}, ["body", "starts"]),
@@ -112,6 +144,7 @@ async def test_what_is_wrong_with_a_sink_is_named(admin: httpx.Client, given: di
     assert refused.status_code == 422, refused.text
     assert refused.json()["detail"]["errors"][0]["loc"] == place
     assert "whsec_short" not in refused.text
+    assert "two words" not in refused.text
 
 
 async def test_only_who_may_write_roles_sets_up_sinks(near: House) -> None:

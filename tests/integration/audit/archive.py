@@ -8,7 +8,6 @@ from typing import Any
 import httpx
 
 from libs.common.assertions import HEADER, AssertionMinter
-from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.broker.transport import Message
 from libs.common.database.engine import Database, driver
 from libs.common.delivery.arrivals import Arrived
@@ -20,6 +19,7 @@ from services.audit.config import Config
 from services.audit.handlers import Recorder
 from services.audit.sequencer import Sequencer
 from tests.support.postgres import PlatformDatabase
+from tests.support.vouching import VouchingTransport
 
 ADMIN = "0199a0c0-0000-7000-8000-00000000000a"
 OTHER = "0199a0c0-0000-7000-8000-00000000000b"
@@ -63,7 +63,7 @@ class Built:
     """A service as `app.build` makes it, the transport that feeds it, and the database's owner."""
 
     service: Service
-    transport: EmbeddedTransport
+    transport: VouchingTransport
     database: Database
     platform: PlatformDatabase
     config: Config

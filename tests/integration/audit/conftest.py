@@ -9,7 +9,6 @@ import httpx
 import pytest
 
 from libs.common.assertions import AssertionMinter
-from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.broker.topology import AUDIT_EVENTS
 from libs.common.keys import load_or_create_ed25519
 from services.audit.app import LOG_KEY, build
@@ -18,6 +17,7 @@ from tests.integration.audit.archive import Archive, Built
 from tests.integration.audit.exporting import Exporter
 from tests.integration.audit.sinks import Sinks
 from tests.support.postgres import PlatformDatabase
+from tests.support.vouching import VouchingTransport
 
 MakeDatabase = Callable[..., Awaitable[PlatformDatabase]]
 
@@ -31,7 +31,7 @@ async def built(platform_db: MakeDatabase, tmp_path: Path) -> AsyncIterator[Buil
     load_or_create_ed25519(config.keys / "gateway.key")
     load_or_create_ed25519(config.keys / LOG_KEY)
     database, search = platform.database("audit"), platform.database("audit", statement_timeout_seconds=2)
-    transport = EmbeddedTransport(queues=(AUDIT_EVENTS,))
+    transport = VouchingTransport(queues=(AUDIT_EVENTS,))
     service = build(config, database=database, search_database=search, transport=transport)
     yield Built(service, transport, database, platform, config)
     await service.close()

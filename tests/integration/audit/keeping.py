@@ -11,7 +11,9 @@ from libs.common.exports.manifest import ManifestSigner
 from libs.common.identity import Origin
 from libs.common.keys import load_or_create_ed25519
 from services.audit.app import signer as signer_of
-from services.audit.archive import Archivist
+from services.audit.archives.archivist import Archivist
+from services.audit.archives.folder import ArchiveFolder
+from services.audit.archives.place import ArchivePlace
 from services.audit.commands.retention import RETENTION_COMMANDS
 from services.audit.retention import Retention, Turn
 from services.audit.signer import Signer
@@ -28,11 +30,16 @@ class Keeper:
         self.archive = archive
         self.owner = owner
         self.signer: Signer = signer_of(built.config, built.database)
-        manifests = ManifestSigner(load_or_create_ed25519(built.config.keys / "audit.exports.key"))
-        self.archivist = Archivist(
-            built.database, built.config.archives, signer=manifests, key=built.service.app.state.log_key.text
-        )
+        self.archivist = self.archiving_in(ArchiveFolder(built.config.archives))
         self.retention = self.with_bounds()
+
+    def archiving_in(self, place: ArchivePlace) -> Archivist:
+        """One that keeps its files there."""
+        manifests = ManifestSigner(load_or_create_ed25519(self.built.config.keys / "audit.exports.key"))
+        return Archivist(
+            self.built.database, self.built.config.archives, place, signer=manifests,
+            key=self.built.service.app.state.log_key.text,
+        )  # fmt: skip
 
     def with_bounds(self, *, most_archived: int = 100_000, most_pruned: int = 2_000) -> Retention:
         """A retention of small steps."""

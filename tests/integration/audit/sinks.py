@@ -1,6 +1,7 @@
 """Sinks as a test sees them: set up by command, streamed turn by turn, looked at over the service's routes."""
 
 import base64
+from datetime import UTC, datetime
 from typing import Any
 
 import orjson
@@ -16,14 +17,19 @@ from libs.common.keys import load_or_create_secret, load_or_create_x25519
 from libs.common.sealing import Locker, Unsealer, seal
 from services.audit.app import SEALING_KEY
 from services.audit.commands.sinks import SinkCommands
+from services.audit.objects.storage import ObjectStorage
+from services.audit.sending.s3 import S3Sender
 from services.audit.sending.syslog import SyslogSender
 from services.audit.sending.webhook import WebhookSender
 from services.audit.streamer import Streamer
 from tests.integration.audit.archive import ADMIN, Archive, Built
+from tests.support import s3_server
 from tests.support.receivers import SyslogReceiver
 
 PLAIN = b"a secret of 24 bytes and more"
 SECRET = f"whsec_{base64.b64encode(PLAIN).decode()}"
+
+USUAL_SECRETS = {"https": PLAIN, "s3": s3_server.SECRET.encode()}
 
 
 class Sinks:
@@ -35,20 +41,22 @@ class Sinks:
         self.allowed = allowed
         self.unsealer = Unsealer(load_or_create_x25519(built.config.keys / SEALING_KEY))
         self.locker = Locker(load_or_create_secret(built.config.keys / "audit.sinks"))
-        self.webhooks: list[WebhookSender] = []
+        self.closing: list[WebhookSender | ObjectStorage] = []
         self.usual: Streamer | None = None
 
     def streamer(self, **given: Any) -> Streamer:
         """A new one, as another process would have it; it waits for nothing after a failure."""
         allowed = given.pop("allowed", self.allowed)
-        self.webhooks.append(WebhookSender(allowed))
+        webhooks = WebhookSender(allowed)
+        storage = ObjectStorage(allowed, trusts_loopback=False, clock=given.pop("clock", lambda: datetime.now(UTC)))
+        self.closing += [webhooks, storage]
         made: dict[str, Any] = {
             "pause": lambda failures, retry_after_seconds: retry_after_seconds or 0.0,
             "send_seconds": 5.0,
         }
         return Streamer(
-            self.built.database, syslog=SyslogSender(allowed), webhooks=self.webhooks[-1], locker=self.locker,
-            **{**made, **given},
+            self.built.database, syslog=SyslogSender(allowed), webhooks=webhooks, objects=S3Sender(storage),
+            locker=self.locker, **{**made, **given},
         )  # fmt: skip
 
     async def stream(self, streamer: Streamer | None = None, *, turns: int = 1000) -> None:
@@ -65,7 +73,7 @@ class Sinks:
 
     async def create(self, target: dict[str, Any], **given: Any) -> dict[str, Any]:
         """A new sink from the beginning of the log on; its body."""
-        secret = given.pop("secret", PLAIN if target["kind"] == "https" else None)
+        secret = given.pop("secret", USUAL_SECRETS.get(target["kind"]))
         starts = given.pop("starts", "beginning")
         definition = SinkDefinition(**{"name": "SIEM", "target": target, **given})
         data = CreateSink(definition=definition, sealed_secret=self.sealed(secret), starts=starts, origin=Origin())
@@ -129,7 +137,7 @@ class Sinks:
 
     async def close(self) -> None:
         """Close all connections."""
-        for one in self.webhooks:
+        for one in self.closing:
             await one.close()
 
 

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import hmac
 import json
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -200,6 +201,37 @@ async def _answers_nonsense(note: str, authority: Timestamper) -> None:
         for reason in ("cannot be read", "more than"):
             with pytest.raises(AnchorFailed, match=reason):
                 await TimestampAnchor(url, roots_of(authority.roots)).keep(size=1, note=note)
+
+
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [
+        ("https://10.0.0.1/hook", True), ("http://10.0.0.1/hook", True), ("https://[::ffff:10.0.0.1]/", True),
+        ("https://169.254.169.254/latest", True), ("https://0x7f.1/", True), ("http://127.0.0.1:1/", False),
+        ("http://localhost:1/", False),
+    ],
+)  # fmt: skip
+async def test_anchors_call_no_address_that_the_operator_did_not_allow(url: str, refused: bool) -> None:
+    for anchor in (WebhookAnchor(url, SECRET, origin=ORIGIN, seconds=5), TimestampAnchor(url, [], seconds=5)):
+        with pytest.raises(AnchorFailed) as failed:
+            await anchor.keep(size=1, note="note")
+        assert ("cannot be reached" not in str(failed.value)) == refused, str(failed.value)
+
+
+async def test_an_anchor_calls_what_the_operator_allowed() -> None:
+    """By a name that does not say that it means this machine."""
+    receiver = Receiver()
+    async with listening(receiver.take) as url:
+        named = url.replace("127.0.0.1", "0x7f.1")
+        for allowed, arrives in ((), 0), ((ip_network("127.0.0.0/8"),), 1):
+            with pytest.raises(AnchorFailed):
+                await TimestampAnchor(named, [], allowed=allowed).keep(size=1, note="note")
+            assert receiver.arrived == arrives
+        near = (ip_network("127.0.0.0/8"),)
+        with pytest.raises(AnchorFailed, match="cannot be reached"):
+            await WebhookAnchor(named.replace("http:", "https:"), SECRET, origin=ORIGIN, allowed=near).keep(
+                size=1, note="note"
+            )
 
 
 def test_pauses_grow_with_failures_and_end_with_success() -> None:

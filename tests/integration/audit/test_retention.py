@@ -11,7 +11,7 @@ import pytest
 
 from libs.common.events.envelope import decode
 from libs.common.events.retention import HoldFilter, LiftHold, PlaceHold, SetRetention
-from services.audit.archive import ArchiveRefused
+from services.audit.archives.place import ArchiveRefused
 from services.audit.log.checkpoints import open_checkpoint
 from services.audit.log.proofs import is_included
 from services.audit.log.tree import leaf_hash

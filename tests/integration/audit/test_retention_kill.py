@@ -19,13 +19,13 @@ ROOT = Path(__file__).parents[3]
 PART, OLD = 200, 600
 
 
-async def run_process(keeper: Keeper, *, crash_at: str = "") -> int:
+async def run_process(keeper: Keeper, *, crash_at: str = "", target: str = "") -> int:
     """One turn in a process of its own; its exit code."""
     built = keeper.built
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.integration.audit.retention_process", built.platform.urls["audit"],
         str(built.config.archives), str(built.config.keys / "audit.exports.key"), built.service.app.state.log_key.text,
-        cwd=ROOT, env={**os.environ, "REEVE_CRASH_AT": crash_at},
+        target, cwd=ROOT, env={**os.environ, "REEVE_CRASH_AT": crash_at},
     )  # fmt: skip
     async with asyncio.timeout(60):
         return await process.wait()

@@ -16,6 +16,7 @@ from tests.integration.audit.sinks import PLAIN, SECRET, Sinks, https_of
 from tests.support.receivers import webhook_receiver
 
 PUBLIC = {"kind": "https", "url": "https://siem.example.com/reeve"}
+BUCKET = {"kind": "s3", "endpoint": "https://s3.example.com", "bucket": "logs", "access_key_id": "AK"}
 SYSLOG = {"kind": "syslog", "host": "siem.example.com", "port": 6514, "tls": True, "ca": None}
 
 
@@ -79,6 +80,11 @@ async def test_a_changed_sink_begins_a_batch_of_its_own_and_forgets_its_failures
         ({"kind": "https", "url": "http://localhost/x"}, {}, "destination_not_allowed"),
         ({**SYSLOG, "host": "10.1.2.3"}, {}, "destination_not_allowed"),
         ({**SYSLOG, "host": "::1"}, {}, "destination_not_allowed"),
+        ({**BUCKET, "endpoint": "https://10.1.2.3:9000"}, {}, "destination_not_allowed"),
+        ({**BUCKET, "endpoint": "http://localhost:9000"}, {}, "destination_not_allowed"),
+        ({**BUCKET, "endpoint": "https://[fd00::1]"}, {}, "destination_not_allowed"),
+        ({**BUCKET, "ca": "no certificate"}, {}, "invalid_certificate"),
+        (BUCKET, {"secret": None}, "secret_required"),
         (PUBLIC, {"secret": None}, "secret_required"),
         (SYSLOG, {"secret": PLAIN}, "secret_not_used"),
         ({**SYSLOG, "ca": "no certificate"}, {}, "invalid_certificate"),
@@ -110,11 +116,13 @@ async def test_a_name_that_leads_to_a_forbidden_address_is_not_called(
         url = receiver.url.replace("http:", "https:")
         hook = await made.create({"kind": "https", "url": url})
         syslog = await made.create({**SYSLOG, "host": "localhost"}, name="syslog")
+        bucket = {**BUCKET, "endpoint": url.removesuffix("/hook"), "batch_seconds": 0}
+        s3 = await made.create(bucket, name="s3")
         streamer = made.streamer()
         for sink_id in await streamer.due():
             assert not await streamer.turn(sink_id)
         assert receiver.ids == []
-    for sink in (hook, syslog):
+    for sink in (hook, syslog, s3):
         found = await made.view(sink)
         assert "REEVE_EGRESS_ALLOW" in found["last_error"]
     await made.close()

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from libs.common import telemetry
 from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.broker.topology import AUDIT_EVENTS, SETTINGS_COMMANDS, Queue
-from libs.common.broker.transport import Delivery, Message, Unconfirmed
+from libs.common.broker.transport import Message, Unconfirmed
 from libs.common.database import outbox
 from libs.common.database.engine import Database, Session
 from libs.common.delivery.arrivals import Arrived, Refused
@@ -27,6 +27,7 @@ from tests.integration.web.test_traces import collector
 from tests.support.eventually import eventually
 from tests.support.makers import an_event
 from tests.support.postgres import PlatformDatabase
+from tests.support.vouching import VouchingTransport
 
 OpenDatabase = Callable[..., Awaitable[Database]]
 QUEUE = replace(AUDIT_EVENTS, name="test.events")
@@ -237,34 +238,6 @@ def a_message(event: Event, **given: Any) -> Message:
         "message_id": event.id, "type": event.type,
     }  # fmt: skip
     return Message(**{**made, **given})
-
-
-class Vouched:
-    """A subscription whose deliveries bear the sender that the test's broker vouches for."""
-
-    def __init__(self, below: Any) -> None:
-        self._below = below
-
-    async def receive(self, most: int) -> list[Delivery]:
-        return [
-            one._replace(message=one.message._replace(sender=one.message.headers.get("vouched")))
-            for one in await self._below.receive(most)
-        ]
-
-    async def settle(self, deliveries: Sequence[Delivery]) -> None:
-        await self._below.settle(deliveries)
-
-
-class VouchingTransport(EmbeddedTransport):
-    """The in-process transport with a broker's knowledge of who sent what."""
-
-    @asynccontextmanager
-    async def subscribe(self, queue: Queue, *, prefetch: int = 50) -> AsyncIterator[Any]:
-        async with super().subscribe(queue, prefetch=prefetch) as below:
-            yield Vouched(below)
-
-    async def send(self, message: Message) -> None:
-        await self.publish(message._replace(headers={"vouched": message.sender}))
 
 
 SHOP = RegisteredClient("shop", "/platform/shop", ("com.shop.*", "platform.*"))

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from libs.common.webhooks import secret_bytes
 from services.audit.models import sinks, syslog
 from services.audit.models.sinks import Outgoing, Place
-from services.audit.sending.webhook import _seconds
 from tests.support.receivers import HEADER
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -62,18 +61,19 @@ def test_pauses_are_bounded_and_never_shorter_than_asked_for(failures: int, aske
 
 
 @pytest.mark.parametrize(
-    ("is_enabled", "failing", "state"),
+    ("is_enabled", "failing", "is_reported", "state"),
     [
-        (True, None, "ok"),
-        (True, 299, "retrying"),
-        (True, 300, "failing"),
-        (False, None, "disabled"),
-        (False, 900, "disabled"),
+        (True, None, False, "ok"),
+        (True, 299, False, "retrying"),
+        (True, 1, True, "failing"),
+        (True, 300, False, "failing"),
+        (False, None, False, "disabled"),
+        (False, 900, True, "disabled"),
     ],
 )
-def test_states(is_enabled: bool, failing: int | None, state: str) -> None:
+def test_states(is_enabled: bool, failing: int | None, is_reported: bool, state: str) -> None:
     since = None if failing is None else NOW - timedelta(seconds=failing)
-    sink: Any = SimpleNamespace(is_enabled=is_enabled, failing_since=since)
+    sink: Any = SimpleNamespace(is_enabled=is_enabled, failing_since=since, is_reported=is_reported)
     assert sinks.state_of(sink, NOW) == state
 
 
@@ -86,7 +86,7 @@ def test_states(is_enabled: bool, failing: int | None, state: str) -> None:
     ids=range(10),
 )  # fmt: skip
 def test_what_a_receiver_asks_for_is_read_in_both_forms(text: str | None, seconds: float | None) -> None:
-    assert _seconds(text, NOW.timestamp()) == seconds
+    assert sinks.seconds_of(text, now=NOW.timestamp()) == seconds
 
 
 @pytest.mark.parametrize(

@@ -10,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from libs.common.json_schema.shape import Json
 from services.settings.models.errors import InvalidValue
 from services.settings.models.kinds import VALUE_TYPES, ValueType
-from services.settings.models.values import Json, loaded, parse, stored, typed
+from services.settings.models.values import loaded, parse, stored, typed
 
 TEXT = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=40)
 INTEGERS = st.integers(-(2**63), 2**63 - 1)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import orjson
 from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi.responses import PlainTextResponse
 
 from libs.common.identity import Caller
 from libs.common.web.query import query_of
@@ -41,6 +42,9 @@ TargetId = Annotated[str, Path(min_length=1, max_length=255)]
 
 MaySearch = Annotated[Caller, Depends(requires("audit:read", action="list_audit_logs"))]
 MayRead = Annotated[Caller, Depends(requires("audit:read", action="view_audit_log", target="audit_log/{entry_id}"))]
+MayReceive = Annotated[
+    Caller, Depends(requires("audit:verify", action="give_audit_receipt", target="audit_log/{entry_id}"))
+]
 MayProve = Annotated[Caller, Depends(requires("audit:verify", action="prove_audit_log", target="audit_log/{entry_id}"))]
 MayVerify = Annotated[Caller, Depends(requires("audit:verify", action="verify_audit_log"))]
 MayTrace = Annotated[
@@ -91,6 +95,16 @@ async def prove_audit_log(
     409 `proof_not_ready` until a checkpoint reaches the entry, which takes about a second.
     """
     return await forward(request, caller, service="audit", path=f"/internal/audit/logs/{entry_id}/proof")
+
+
+@router.get("/logs/{entry_id}/receipt", response_class=PlainTextResponse)
+async def give_audit_receipt(request: Request, caller: MayReceive, entry_id: UUID) -> Response:
+    """A signed promise of the entry's leaf hash at its place in the log, as soon as the entry is stored: to be kept.
+
+    It is a signed note (C2SP signed-note) of the key at `/api/v1/audit/receipt-key`. The offline verifier takes it
+    (`--receipt`) and names a log that lacks what was promised.
+    """
+    return await forward(request, caller, service="audit", path=f"/internal/audit/logs/{entry_id}/receipt")
 
 
 @router.post("/verify", responses=answers(VerifiedAuditResponse))

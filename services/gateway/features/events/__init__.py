@@ -1,1 +1,1 @@
-"""Events from other platform services, and the catalogue of what may be sent."""
+"""Events from other platform services."""

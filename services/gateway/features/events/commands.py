@@ -1,14 +1,18 @@
 """Take events from platform services over HTTP: whole or not at all, durable before the answer."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from libs.common.delivery.senders import RegisteredClient, type_allowed
 from libs.common.errors import Forbidden, Invalid
 from libs.common.events.all_types import CATALOG
 from libs.common.events.envelope import MOST_EVENT_BYTES, Event, MalformedEvent, decode_message, encode
+from libs.common.events.registered import SchemaBook
 from libs.common.identity import Caller
 
 MOST_EVENTS = 500
+TURN_SECONDS = 0.005
+"""For how long events of one request are judged before others have their turn."""
 
 
 def read_events(content_type: str | None, headers: Mapping[str, str], body: bytes) -> list[Event]:
@@ -24,14 +28,24 @@ def read_events(content_type: str | None, headers: Mapping[str, str], body: byte
     return events
 
 
-def check_events(events: Sequence[Event], caller: Caller, clients: Mapping[str, RegisteredClient]) -> None:
-    """Refuse the batch for its first event that this caller may not send, or that nobody could read."""
+async def check_events(
+    events: Sequence[Event], caller: Caller, clients: Mapping[str, RegisteredClient], registered: SchemaBook
+) -> None:
+    """Refuse the batch for its first event that this caller may not send, or that nobody could read.
+
+    What passes here is held to no registered schema again on its way: it was judged once, by what held when it came.
+    """
+    time = asyncio.get_running_loop().time
+    until = time() + TURN_SECONDS
     for event in events:
+        if time() > until:
+            await asyncio.sleep(0)
+            until = time() + TURN_SECONDS
         _check_source(event, caller, clients)
         _check_type(event, caller, clients)
         if not CATALOG.knows(event.type):
             raise Invalid(f"{event.type} is not in the catalogue", code="unknown_event_type", event_id=event.id)
-        if misfit := CATALOG.check(event):
+        if misfit := CATALOG.check(event) or registered.misfit(event):
             raise Invalid(f"data of {event.type}: {misfit}", code="invalid_event", event_id=event.id)
 
 

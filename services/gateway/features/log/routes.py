@@ -43,6 +43,13 @@ def log_router(*, is_public: bool) -> APIRouter:
         """The log's verifier key, `<name>+<id>+<base64>`, as signed notes write it."""
         return await _read(request, caller, "key")
 
+    @router.get("/receipt-key", response_class=PlainTextResponse)
+    async def view_receipt_key(
+        request: Request, caller: Annotated[Caller, Depends(door("view_audit_receipt_key"))]
+    ) -> Response:
+        """The verifier key of receipts, `<name>+<id>+<base64>`, as signed notes write it."""
+        return await _read(request, caller, "receipt-key")
+
     @router.get("/checkpoint", response_class=PlainTextResponse)
     async def view_log_checkpoint(
         request: Request, caller: Annotated[Caller, Depends(door("view_audit_checkpoint"))]

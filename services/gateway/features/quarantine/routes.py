@@ -10,7 +10,9 @@ from libs.common.events.quarantine import ReplayQuarantined
 from libs.common.identity import Caller
 from libs.common.web.query import query_of
 from services.gateway.access.guard import requires
+from services.gateway.access.sessions import AccessControl
 from services.gateway.features.answers import run_command
+from services.gateway.features.event_types.store import load_revision
 from services.gateway.features.quarantine.schemas import (
     QuarantinedResponse,
     QuarantinedWholeResponse,
@@ -47,11 +49,15 @@ async def view_quarantined(request: Request, caller: MayView, quarantine_id: UUI
 
 @router.post("/{quarantine_id}/replay", responses=outcomes(QuarantinedResponse, 200))
 async def replay_quarantined(request: Request, caller: MayReplay, quarantine_id: UUID) -> Response:
-    """Hold the event against its schema again, such as after an upgrade; when it fits it becomes one entry of the log.
+    """Hold the event against its schema again, after an upgrade or when the schema of its type was mended; when it fits it
+    becomes one entry of the log.
 
     It keeps the time at which it happened and its producer's number. Doing it again changes nothing. 409 `does_not_fit`
     with the reason when it still does not, and it stays.
     """
-    command = ReplayQuarantined(quarantine_id=str(quarantine_id), origin=caller.origin)
+    access: AccessControl = request.app.state.access
+    async with access.database.reading() as session:
+        revision = await load_revision(session)
+    command = ReplayQuarantined(quarantine_id=str(quarantine_id), catalogue_revision=revision, origin=caller.origin)
     subject = f"quarantine/{quarantine_id}"
     return await run_command(request, caller, command, subject=subject, queue=AUDIT_COMMANDS)

@@ -8,8 +8,7 @@ import orjson
 from libs.common.events.sinks import ChangeSink, CreateSink, SinkDefinition
 from libs.common.identity import Caller, Origin
 from libs.common.sealing import seal
-from libs.common.webhooks import secret_bytes
-from services.gateway.features.sinks.schemas import SinkRequest
+from services.gateway.features.sinks.schemas import SinkRequest, secret_of
 from services.gateway.upstream.client import Upstream
 
 PATH = "/internal/audit/sinks"
@@ -38,7 +37,7 @@ class SinkCommands:
         )  # fmt: skip
 
     def _sealed(self, body: SinkRequest) -> str | None:
-        return None if body.secret is None else seal(self._public_key, secret_bytes(body.secret.get_secret_value()))
+        return None if body.secret is None else seal(self._public_key, secret_of(body.target, body.secret))
 
 
 async def ended_test(

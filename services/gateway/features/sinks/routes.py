@@ -38,7 +38,7 @@ async def list_sinks(request: Request, caller: MayList) -> Response:
 
 @router.post("", status_code=201, responses=outcomes(SinkResponse, 201))
 async def create_sink(request: Request, caller: MayCreate, body: SinkRequest) -> Response:
-    """Stream entries to a new place. 409 `sink_exists`, 422 `destination_not_allowed` or `secret_required`."""
+    """Stream entries to a new place: syslog, https or a bucket (s3). 409 `sink_exists`, 422 `destination_not_allowed` or `secret_required`."""
     command = _commands(request).create(body, origin=caller.origin)
     return await run_command(request, caller, command, subject=f"sinks/{caller.actor.id}", queue=AUDIT_COMMANDS)
 
@@ -51,7 +51,7 @@ async def view_sink(request: Request, caller: MayView, sink_id: UUID) -> Respons
 
 @router.put("/{sink_id}", responses=outcomes(SinkResponse, 200))
 async def update_sink(request: Request, caller: MayChange, sink_id: UUID, body: SinkRequest) -> Response:
-    """Replace what the sink is; it goes on where it was unless `starts` is given. The secret stays for the same url."""
+    """Replace what the sink is; it goes on where it was unless `starts` is given. The secret stays for the same destination."""
     command = _commands(request).change(str(sink_id), body, version=expected_version(request), origin=caller.origin)
     return await run_command(request, caller, command, subject=f"sink/{sink_id}", queue=AUDIT_COMMANDS)
 

@@ -3,9 +3,9 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StrictBool
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictBool, ValidationInfo, field_validator
 
-from libs.common.events.sinks import SinkFormat, SinkName, Starts, Target
+from libs.common.events.sinks import S3Target, SinkFormat, SinkName, Starts, Target
 from libs.common.webhooks import secret_bytes
 from services.gateway.features.schemas import ListResponse
 
@@ -13,13 +13,21 @@ MOST_FILTERS = 20
 MOST_SECRET = 128
 
 
-def _secret(secret: SecretStr) -> SecretStr:
-    secret_bytes(secret.get_secret_value())
-    return secret
+def secret_of(target: Target, secret: SecretStr) -> bytes:
+    """The bytes that the audit service keeps: a key of Standard Webhooks, or the text that goes with an access key.
+
+    Raises `ValueError` with the rule, and without the secret.
+    """
+    text = secret.get_secret_value()
+    if not isinstance(target, S3Target):
+        return secret_bytes(text)
+    if not text.isascii() or not text.isprintable() or " " in text or not text:
+        raise ValueError("must be the secret access key, in visible characters of ASCII")
+    return text.encode()
 
 
 class SinkRequest(BaseModel):
-    """What a sink is. `secret` (https alone) is `whsec_` and base64; it is never answered.
+    """What a sink is. `secret` is `whsec_` and base64 for https, and the secret access key for s3; it is never answered.
 
     `starts` says where it begins: with what is recorded from `now` on, or at the `beginning` of the log.
     """
@@ -31,8 +39,16 @@ class SinkRequest(BaseModel):
     format: SinkFormat = "json"
     filters: Annotated[dict[str, Any], Field(max_length=MOST_FILTERS)] = {}
     is_enabled: StrictBool = True
-    secret: Annotated[SecretStr, Field(max_length=MOST_SECRET), AfterValidator(_secret)] | None = None
+    secret: Annotated[SecretStr, Field(max_length=MOST_SECRET)] | None = None
     starts: Starts | None = None
+
+    @field_validator("secret")
+    @classmethod
+    def _fits_its_target(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        # A target that is wrong itself is not there, and is told of.
+        if secret is not None and "target" in info.data:
+            secret_of(info.data["target"], secret)
+        return secret
 
 
 class SinkTestResponse(BaseModel):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.openid_install import installed_provider
+from tests.support.npm_install import PROVIDER, installed
 
 NOWHERE = "http://127.0.0.1:1/"
 
@@ -22,15 +22,15 @@ def test_without_network_and_cache_the_tests_fail_with_one_line(
     monkeypatch.delenv("PIP_EXTRA_INDEX_URL", raising=False)
     monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
     with pytest.raises(pytest.fail.Exception) as failed:
-        installed_provider(tmp_path / "cache")
+        installed(PROVIDER, tmp_path / "cache")
     assert str(failed.value).startswith("No OpenID Provider for these tests: ")
     assert "\n" not in str(failed.value)
 
 
 def test_an_installation_that_broke_off_is_not_taken_for_one(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
-    first = installed_provider(cache)
+    first = installed(PROVIDER, cache)
     (cache / "openid-provider-0.part").mkdir()
-    assert installed_provider(cache) == first
+    assert installed(PROVIDER, cache) == first
     assert first.script.exists()
     assert (first.script.parent / "node_modules" / "oidc-provider").is_dir()

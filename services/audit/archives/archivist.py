@@ -1,13 +1,12 @@
 """Archives of the log: a part of it copied into a file, and the copy verified by the offline verifier in a process of its own.
 
-A file is `reeve-audit-<first>-<ends>.jsonl.gz`, in the form that the verifier reads, and beside it `.manifest.jws`, signed with the
-key of the exports. Until it was read back it bears another name, and a crash leaves nothing but that.
+A file is in the form that the verifier reads, and beside it is `.manifest.jws`, signed with the key of the exports. Until it was
+verified it bears another name in a folder here, and a crash leaves nothing but that.
 """
 
 import asyncio
 import contextlib
 import gzip
-import hashlib
 import os
 import sys
 from pathlib import Path
@@ -20,6 +19,8 @@ from libs.common.crashpoint import crashpoint
 from libs.common.database.engine import Database
 from libs.common.errors import Unavailable
 from libs.common.exports.manifest import ManifestSigner
+from services.audit.archives.place import ArchivePlace, ArchiveRefused
+from services.audit.objects.content import content_of_file
 from services.audit.store import archives as store
 from services.audit.store.archives import Archive
 from services.audit.store.checkpoints import StoredCheckpoint
@@ -32,51 +33,45 @@ VERIFY_SECONDS = 600.0
 PRODUCER_GAP = 15
 """What the log itself lacks is no fault of the copy; everything else that the verifier finds is."""
 LONGEST_SILENCE = "1000000000"
-CHUNK_BYTES = 1024 * 1024
-
-
-class ArchiveRefused(Exception):
-    """A file is not what it must be before anything is removed; the message says why."""
 
 
 class Archivist:
-    """Writes and checks the files in one folder. `key` is the log's verifier key, as text."""
+    """Writes files in `folder`, and keeps and checks them in `place`. `key` is the log's verifier key, as text."""
 
-    def __init__(self, database: Database, folder: Path, *, signer: ManifestSigner, key: str) -> None:
+    def __init__(
+        self, database: Database, folder: Path, place: ArchivePlace, *, signer: ManifestSigner, key: str
+    ) -> None:
         self._database = database
         self._folder = folder.absolute()
+        self._place = place
         self._signer = signer
         self._key = key
 
     async def write(self, *, first: int, head: StoredCheckpoint) -> Archive:
         """Copy the entries `first` to before the head's size, verify the copy, and keep it. Raises `ArchiveRefused`."""
         await asyncio.to_thread(_clear, self._folder)
-        path = self._folder / f"reeve-audit-{first}-{head.size}.jsonl.gz"
-        beside = path.with_name(f"{UNVERIFIED}{path.name}")
+        beside = self._folder / f"{UNVERIFIED}{first}-{head.size}.jsonl.gz"
         opened = await self._copy(beside, first=first, head=head)
         crashpoint("retention.after_copy")
         await self._verify(beside, first=first, ends=head.size, opened=opened)
-        size, sha256 = await asyncio.to_thread(_measured, beside)
+        content = await asyncio.to_thread(content_of_file, beside)
+        name = self._place.name(first=first, ends=head.size, sha256=content.sha256)
         said = {
             "format": FORMAT,
             "first": first,
             "ends": head.size,
             "opened": opened,
-            "file": {"name": path.name, "bytes": size, "sha256": sha256.hex()},
+            "file": {"name": name, "bytes": content.size, "sha256": content.sha256.hex()},
             "checkpoint": head.note,
         }
         manifest, signature = self._signer.sign(said)
-        await asyncio.to_thread(_keep, beside, path, signature)
+        await self._place.keep(beside, name, size=content.size, sha256=content.sha256, signature=signature)
         crashpoint("retention.after_verify")
-        return Archive(first, head.size, path.name, size, sha256, manifest, signature)
+        return Archive(first, head.size, name, content.size, content.sha256, manifest, signature)
 
     async def check(self, archive: Archive) -> None:
         """Raise `ArchiveRefused` unless the file still is what was verified, byte by byte."""
-        try:
-            found = await asyncio.to_thread(_measured, self._folder / archive.file)
-        except OSError as error:
-            raise ArchiveRefused(f"{archive.file} cannot be read: {error.strerror}") from error
-        if found != (archive.size, archive.sha256):
+        if await self._place.measure(archive.file) != (archive.size, archive.sha256):
             raise ArchiveRefused(f"{archive.file} is not the file that was verified")
 
     async def _copy(self, path: Path, *, first: int, head: StoredCheckpoint) -> int:
@@ -134,27 +129,3 @@ def _clear(folder: Path) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for left in folder.glob(f"{UNVERIFIED}*"):
         left.unlink(missing_ok=True)
-
-
-def _measured(path: Path) -> tuple[int, bytes]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            digest.update(chunk)
-            size += len(chunk)
-    return size, digest.digest()
-
-
-def _keep(beside: Path, path: Path, signature: str) -> None:
-    """Give the verified file its name; when this returns, files and folder are on the disk."""
-    manifest = path.with_name(f"{path.name}.manifest.jws")
-    with manifest.open("w", encoding="ascii") as file:
-        file.write(signature)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -1,8 +1,8 @@
-"""A bounded subset of JSON Schema (draft 2020-12) that a setting's value can be held to.
+"""Holding a value to a schema of the subset (JSON Schema draft 2020-12).
 
 Every keyword outside the subset is refused when the schema is given, so that none is silently without effect;
 `$ref` is among them, so nothing is ever fetched. Patterns run on an expression engine that never backtracks.
-No message repeats a value, or a member's name that the schema does not name.
+No answer repeats a value, or a member's name that the schema does not name.
 """
 
 import json
@@ -14,19 +14,29 @@ from typing import Annotated, Final
 from pydantic import StringConstraints, TypeAdapter, ValidationError
 from pydantic_core import SchemaError
 
-from services.settings.models.errors import InvalidValue
-from services.settings.models.schema_shape import ANY_OF, Schema
-from services.settings.models.values import Json
+from libs.common.json_schema.shape import ANY_OF, Json, Schema
 
 MOST_STEPS: Final = 100_000
 """Pairs of one schema and one item that a check may look at."""
+MOST_NAME: Final = 100
+"""Characters of a member's name that an answer repeats."""
+MOST_PATTERNS: Final = 256
+"""Expressions that stay compiled."""
 
 
-def check_value(value: Json, schema: Schema) -> None:
-    """Raise `InvalidValue` with the place and the rule when the typed `value` does not fit the (checked) `schema`."""
-    broken = _Check().broken(value, schema, "")
-    if broken is not None:
-        raise InvalidValue(f"the value does not fit the setting's json_schema: {broken}")
+class _TooLarge(Exception):
+    """The check would take more than `MOST_STEPS`."""
+
+
+def broken_rule(value: Json, schema: Schema) -> str | None:
+    """Why `value` does not fit the (checked) `schema`: the place and the rule; None when it fits.
+
+    What would take more than `MOST_STEPS` does not fit.
+    """
+    try:
+        return _Check().broken(value, schema, "")
+    except _TooLarge:
+        return "it is too large to be checked"
 
 
 def is_pattern(text: str) -> bool:
@@ -53,7 +63,7 @@ class _Check:
         for keyword, argument in schema.items():
             rule = _RULES.get(keyword)
             if rule is not None and not rule(value, argument):
-                return f"{place or 'the value'} breaks {keyword}"
+                return f"{place or 'the value'} breaks {keyword}{_lacking(value, argument) if keyword == 'required' else ''}"
         return (
             self._broken_choice(value, schema, place)
             or (self._broken_items(value, schema, place) if isinstance(value, list) else None)
@@ -64,7 +74,7 @@ class _Check:
         """Spend some of the work that one check may cost."""
         self._steps += steps
         if self._steps > MOST_STEPS:
-            raise InvalidValue("the value is too large to be checked against the setting's json_schema")
+            raise _TooLarge
 
     def _broken_choice(self, value: Json, schema: Schema, place: str) -> str | None:
         for keyword in ANY_OF & schema.keys():
@@ -129,7 +139,8 @@ def _compare(value: Json, bound: Json, holds: Callable[[Decimal, Decimal], bool]
     return not _is_number(value) or holds(Decimal(str(value)), Decimal(str(bound)))
 
 
-def _is_multiple(value: Decimal, step: Decimal) -> bool:
+def is_multiple(value: Decimal, step: Decimal) -> bool:
+    """Whether `value` is a whole number of `step`s, exactly."""
     top, bottom = value.as_integer_ratio(), step.as_integer_ratio()
     return (top[0] * bottom[1]) % (top[1] * bottom[0]) == 0
 
@@ -152,30 +163,37 @@ def _matches(value: Json, pattern: Json) -> bool:
     return True
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=MOST_PATTERNS)
 def _pattern(text: str) -> TypeAdapter[str]:
     return TypeAdapter(Annotated[str, StringConstraints(pattern=text)])
 
 
-def _canonical(value: Json) -> str:
+def canonical(value: Json) -> str:
     """One text for all values that JSON Schema calls equal: 1 and 1.0 are, 1 and true are not."""
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, list):
-        return f"[{','.join(map(_canonical, value))}]"
+        return f"[{','.join(map(canonical, value))}]"
     if isinstance(value, dict):
-        return f"{{{','.join(f'{json.dumps(name)}:{_canonical(value[name])}' for name in sorted(value))}}}"
+        return f"{{{','.join(f'{json.dumps(name)}:{canonical(value[name])}' for name in sorted(value))}}}"
     return json.dumps(value)
 
 
 def _is_one_of(value: Json, choices: Json) -> bool:
     assert isinstance(choices, list)
-    wanted = _canonical(value)
-    return any(_canonical(choice) == wanted for choice in choices)
+    wanted = canonical(value)
+    return any(canonical(choice) == wanted for choice in choices)
 
 
 def _are_unique(value: Json, wanted: Json) -> bool:
-    return not (wanted is True and isinstance(value, list)) or len({_canonical(item) for item in value}) == len(value)
+    return not (wanted is True and isinstance(value, list)) or len({canonical(item) for item in value}) == len(value)
+
+
+def _lacking(value: Json, names: Json) -> str:
+    """Names which member is missing: the schema's word, and none of the value's."""
+    assert isinstance(value, dict)
+    assert isinstance(names, list)
+    return f": {next(str(name) for name in names if name not in value)[:MOST_NAME]} is missing"
 
 
 def _has_members(value: Json, names: Json) -> bool:
@@ -186,13 +204,13 @@ def _has_members(value: Json, names: Json) -> bool:
 _COMPARING = frozenset({"enum", "const", "uniqueItems"})
 _RULES: Mapping[str, Callable[[Json, Json], bool]] = {
     "type": _has_type,
-    "const": lambda value, wanted: _canonical(value) == _canonical(wanted),
+    "const": lambda value, wanted: canonical(value) == canonical(wanted),
     "enum": _is_one_of,
     "minimum": lambda value, bound: _compare(value, bound, lambda one, other: one >= other),
     "maximum": lambda value, bound: _compare(value, bound, lambda one, other: one <= other),
     "exclusiveMinimum": lambda value, bound: _compare(value, bound, lambda one, other: one > other),
     "exclusiveMaximum": lambda value, bound: _compare(value, bound, lambda one, other: one < other),
-    "multipleOf": lambda value, step: _compare(value, step, _is_multiple),
+    "multipleOf": lambda value, step: _compare(value, step, is_multiple),
     "minLength": lambda value, bound: _size(value, str, bound, least=True),
     "maxLength": lambda value, bound: _size(value, str, bound, least=False),
     "pattern": _matches,

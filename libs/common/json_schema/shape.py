@@ -1,11 +1,11 @@
-"""Which JSON Schemas a setting may have: the keywords of `json_schema`, well-formed and of bounded size."""
+"""Which JSON Schemas are taken: those of the keywords that `check` knows, well-formed and of bounded size."""
 
 from collections.abc import Callable, Mapping
 from typing import Final, TypeAlias
 
-from services.settings.models.errors import InvalidDefinition
-from services.settings.models.values import Json
+from libs.common.errors import Invalid
 
+Json: TypeAlias = bool | int | float | str | list["Json"] | dict[str, "Json"] | None
 Schema: TypeAlias = dict[str, Json]
 
 MOST_SCHEMAS: Final = 500
@@ -17,8 +17,14 @@ TYPES: Final = frozenset({"null", "boolean", "integer", "number", "string", "arr
 ANY_OF: Final = frozenset({"allOf", "anyOf", "oneOf"})
 
 
+class InvalidSchema(Invalid):
+    """No schema that is taken; the message names the place and the rule."""
+
+    default_code = "invalid_json_schema"
+
+
 def check_schema(schema: Schema, *, is_pattern: Callable[[str], bool]) -> None:
-    """Raise `InvalidDefinition` (code `invalid_json_schema`) unless every keyword is known and well-formed."""
+    """Raise `InvalidSchema` unless every keyword is known and well-formed."""
     level: list[tuple[str, Json]] = [("", schema)]
     seen = 0
     for _ in range(MOST_DEPTH):
@@ -111,5 +117,5 @@ _WELL_FORMED: Mapping[str, Callable[[Json], bool]] = {
 }
 
 
-def _refused(place: str, rule: str) -> InvalidDefinition:
-    return InvalidDefinition(f"json_schema{place[:200]}: {rule}", code="invalid_json_schema")
+def _refused(place: str, rule: str) -> InvalidSchema:
+    return InvalidSchema(f"json_schema{place[:200]}: {rule}")

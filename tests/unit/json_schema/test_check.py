@@ -7,9 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.settings.models.errors import InvalidDefinition, InvalidValue
-from services.settings.models.json_schema import check_value, is_pattern
-from services.settings.models.schema_shape import check_schema
+from libs.common.json_schema.check import broken_rule, is_pattern
+from libs.common.json_schema.shape import InvalidSchema, check_schema
 from tests.unit.settings.test_values import JSON
 
 NAMES = st.sampled_from(["a", "b", "c"])
@@ -51,11 +50,7 @@ VALUES = st.recursive(
 
 def fits(value: Any, schema: dict[str, Any]) -> bool:
     """Whether our check takes the value."""
-    try:
-        check_value(value, schema)
-    except InvalidValue:
-        return False
-    return True
+    return broken_rule(value, schema) is None
 
 
 @given(SCHEMAS, VALUES)
@@ -82,7 +77,7 @@ def test_every_value_is_decided(schema: dict[str, Any], value: Any) -> None:
     ],
 )  # fmt: skip
 def test_other_schemas_are_refused(schema: dict[str, Any]) -> None:
-    with pytest.raises(InvalidDefinition) as caught:
+    with pytest.raises(InvalidSchema) as caught:
         check_schema(schema, is_pattern=is_pattern)
     assert (caught.value.status, caught.value.code) == (422, "invalid_json_schema")
 
@@ -92,7 +87,7 @@ def test_nesting_is_limited() -> None:
     for _ in range(15):
         schema = {"items": schema}
     check_schema(schema, is_pattern=is_pattern)
-    with pytest.raises(InvalidDefinition):
+    with pytest.raises(InvalidSchema):
         check_schema({"items": schema}, is_pattern=is_pattern)
 
 
@@ -101,10 +96,16 @@ def test_the_place_is_named_and_the_value_is_not() -> None:
         "properties": {"ports": {"items": {"maximum": 10}}},
         "additionalProperties": {"type": "null"},
     }
-    with pytest.raises(InvalidValue, match=r"/ports/1 breaks maximum$"):
-        check_value({"ports": [1, 4242]}, schema)
-    with pytest.raises(InvalidValue, match=r"/\* breaks type$"):
-        check_value({"hidden name": "hidden"}, schema)
+    assert broken_rule({"ports": [1, 4242]}, schema) == "/ports/1 breaks maximum"
+    assert broken_rule({"hidden name": "hidden"}, schema) == "/* breaks type"
+
+
+def test_the_member_that_is_missing_is_named() -> None:
+    assert broken_rule({"b": 1}, {"required": ["b", "a", "c"]}) == "the value breaks required: a is missing"
+
+
+def test_what_would_take_too_long_does_not_fit() -> None:
+    assert broken_rule([[0] * 1000] * 1000, {"items": {"items": {}}}) == "it is too large to be checked"
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
-"""Gets node-oidc-provider ready: exact versions by their hashes, once, into the user's cache and not into the project.
+"""Gets a server from npm ready: exact versions by their hashes, once, into the user's cache and not into the project.
 
-Where there is no Node with npm, the one that PyPI carries is taken: the same provider runs everywhere.
+Where there is no Node with npm, the one that PyPI carries is taken: the same server runs everywhere.
 """
 
 import fcntl
@@ -16,33 +16,46 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent / "openid"
+HERE = Path(__file__).parent
 LEAST_NODE = 20
 INSTALL_SECONDS = 300
 NONE_FOUND = (
-    "No OpenID Provider for these tests: it is installed once from npm (Node of PyPI where there is none), "
+    "No {what} for these tests: it is installed once from npm (Node of PyPI where there is none), "
     "and neither the network nor {cache} has it: {reason}"
 )
 
 
 @dataclass(frozen=True, slots=True)
+class Server:
+    """What it is called, and its folder here: a script beside the lock of the packages that it imports."""
+
+    what: str
+    folder: str
+    script: str
+
+
+PROVIDER = Server("OpenID Provider", "openid", "provider.mjs")
+STORAGE = Server("S3 server", "s3", "server.mjs")
+
+
+@dataclass(frozen=True, slots=True)
 class Installed:
-    """Node, and the provider's script beside the packages that it imports."""
+    """Node, and the script beside its packages."""
 
     node: Path
     script: Path
 
 
-def installed_provider(cache: Path | None = None) -> Installed:
-    """The provider, installed when it is not there yet; the test fails with one line when it cannot be."""
+def installed(server: Server, cache: Path | None = None) -> Installed:
+    """The server, installed when it is not there yet; the test fails with one line when it cannot be."""
     folder = cache or default_cache()
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder):
         try:
             node, npm = _node(folder)
-            return Installed(node, _packages(folder, npm) / "provider.mjs")
+            return Installed(node, _packages(server, folder, npm) / server.script)
         except (subprocess.SubprocessError, OSError) as error:
-            pytest.fail(NONE_FOUND.format(cache=folder, reason=_reason(error)), pytrace=False)
+            pytest.fail(NONE_FOUND.format(what=server.what, cache=folder, reason=_reason(error)), pytrace=False)
 
 
 def default_cache() -> Path:
@@ -65,14 +78,14 @@ def _node(cache: Path) -> tuple[Path, Sequence[str]]:
     return binary, (str(binary), str(root / "lib" / "node_modules" / "npm" / "bin" / "npm-cli.js"))
 
 
-def _packages(cache: Path, npm: Sequence[str]) -> Path:
-    names = ("package.json", "package-lock.json", "provider.mjs")
-    folder = cache / f"openid-provider-{_digest(*(HERE / name for name in names))}"
+def _packages(server: Server, cache: Path, npm: Sequence[str]) -> Path:
+    files = [HERE / server.folder / name for name in ("package.json", "package-lock.json", server.script)]
+    folder = cache / f"{server.folder}-{_digest(*files)}"
     if not folder.exists():
         fresh = _fresh(folder)
         fresh.mkdir()
-        for name in names:
-            shutil.copy(HERE / name, fresh)
+        for file in files:
+            shutil.copy(file, fresh)
         _run([*npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"], folder=fresh)
         fresh.rename(folder)
     return folder
