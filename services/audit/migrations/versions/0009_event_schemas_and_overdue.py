@@ -5,7 +5,7 @@ from sqlalchemy import text
 
 from libs.common.database import ddl
 
-revision = "0010"
+revision = "0009"
 down_revision = "0008"
 branch_labels = None
 depends_on = None
