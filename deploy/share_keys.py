@@ -20,6 +20,8 @@ SHARES = {
         "tokens.key",
         "tokens.key.pub",
         "gateway.cursors",
+        "gateway.exports.key",
+        "gateway.exports.key.pub",
         "gateway.factors",
         "gateway.idempotency",
         "gateway.signing",

@@ -73,6 +73,7 @@ def make_keys(keys: Path) -> None:
     load_or_create_ed25519(keys / "audit-log.key")
     load_or_create_ed25519(keys / "audit.exports.key")
     load_or_create_ed25519(keys / "audit.receipts.key")
+    load_or_create_ed25519(keys / "gateway.exports.key")
     load_or_create_x25519(keys / "settings.key")
     load_or_create_x25519(keys / "notifications.key")
     load_or_create_x25519(keys / "audit.sealing.key")

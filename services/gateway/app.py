@@ -7,7 +7,7 @@ from functools import partial
 from fastapi import APIRouter
 
 from libs.common import logs
-from libs.common.assertions import AssertionMinter
+from libs.common.assertions import AssertionMinter, AssertionVerifier
 from libs.common.broker.topology import EVENTS, GATEWAY_OUTCOMES
 from libs.common.broker.transport import Transport
 from libs.common.database.engine import Database
@@ -19,6 +19,11 @@ from libs.common.delivery.subscriber import Subscriber
 from libs.common.events import asyncapi
 from libs.common.events.all_types import CATALOG
 from libs.common.events.event_types import CHANGES
+from libs.common.exports.commands import ExportCommands
+from libs.common.exports.jobs import Policy
+from libs.common.exports.manifest import ManifestSigner
+from libs.common.exports.routes import exports_router as exports_of
+from libs.common.exports.worker import ExportWorker
 from libs.common.keys import load_or_create_ed25519, load_or_create_secret, load_x25519_public, public_path
 from libs.common.sealing import Locker
 from libs.common.start import open_database, open_transport, readiness
@@ -26,6 +31,7 @@ from libs.common.web.app import create_app
 from libs.common.web.service import Service
 from services.gateway.access import breaches
 from services.gateway.access.breaches import BreachList, FileList, RangeList
+from services.gateway.access.buckets import Limiter, TokenBucketRateLimiter
 from services.gateway.access.guard import install
 from services.gateway.access.issuers.directory import TrustedIssuers
 from services.gateway.access.issuers.egress import Egress
@@ -34,16 +40,17 @@ from services.gateway.access.issuers.models import origin_of
 from services.gateway.access.issuers.relying_party import Registration, RelyingParty
 from services.gateway.access.lifetimes import Lifetimes
 from services.gateway.access.limits import new_limits
+from services.gateway.access.memory_buckets import MemoryBuckets
 from services.gateway.access.outsiders import Outsiders
 from services.gateway.access.password_policy import PasswordPolicy
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.senders import Senders
 from services.gateway.access.sessions import AccessControl, Rules
-from services.gateway.access.shared_windows import SharedWindows
+from services.gateway.access.shared_buckets import SharedLimiter
 from services.gateway.access.signing import SigningKeys, adopt, rotate
 from services.gateway.access.tokens import Tokens
-from services.gateway.access.windows import MovingWindows, Windows
 from services.gateway.config import Config
+from services.gateway.exports import own_sources
 from services.gateway.features.access_requests.commands import note_ended_forever
 from services.gateway.features.access_requests.routes import router as access_router
 from services.gateway.features.approvals.commands import Approvals, note_expired_forever
@@ -60,7 +67,8 @@ from services.gateway.features.event_types.commands import EventTypes
 from services.gateway.features.event_types.routes import admin_router as catalog_router
 from services.gateway.features.event_types.routes import router as asyncapi_router
 from services.gateway.features.events.routes import router as events_router
-from services.gateway.features.exports.models import DownloadLinks
+from services.gateway.features.exports.commands import OwnExports
+from services.gateway.features.exports.models import SOURCES, DownloadLinks
 from services.gateway.features.exports.routes import router as exports_router
 from services.gateway.features.factors.commands import SecondFactors
 from services.gateway.features.factors.routes import router as factors_router
@@ -112,10 +120,14 @@ from services.gateway.stream.hub import Hub
 from services.gateway.stream.ticker import metrics_ticker
 from services.gateway.upstream.client import Carrier, Upstream
 from services.gateway.upstream.http import HttpCarrier
+from services.gateway.upstream.inprocess import InProcessCarrier
+from services.gateway.upstream.own import WithOwn
 
 NAME = "gateway"
 VERSION = "0.1.0"
 TOKENS_KEY = "tokens.key"
+EXPORTS_KEY = "gateway.exports.key"
+SPEAKS_AS = "/reeve/gateway"
 OPENAPI_URL = "/api/v1/openapi.json"
 DOCS_URL = "/api/v1/docs"
 FACTOR_ISSUER = "Reeve"
@@ -179,7 +191,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     access = AccessControl(
         database,
         tokens=Tokens(load_or_create_ed25519(config.keys / TOKENS_KEY), issuer=config.issuer),
-        limits=new_limits(caller=config.rate_limit, login=config.login_rate_limit, windows=_windows(config)),
+        limits=new_limits(caller=config.rate_limit, login=config.login_rate_limit, limiter=_limiter(config)),
         passwords=Passwords(),
         rules=Rules(
             cursor_secret=_cursor_secret(config),
@@ -221,7 +233,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
     state.factors = SecondFactors(load_or_create_secret(config.keys / "gateway.factors"), issuer=FACTOR_ISSUER)
     state.idempotency = idempotency
     state.hub = hub
-    state.upstream = Upstream(carrier, AssertionMinter(load_or_create_ed25519(config.keys / "gateway.key")))
+    state.upstream, state.own_exports, worker = _exports(config, database, carrier)
     state.dry_runs = DryRuns(database)
     state.operations = Operations(journal, client)
     state.sink_commands = SinkCommands(_sealing_key(config, "audit.sealing.key"))
@@ -260,6 +272,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
             partial(note_expired_forever, database), partial(_notices(config).tell_forever, database),
             partial(answer_requests_forever, database, links),
             metrics_ticker(hub, database), issuers.run, Judge(database).run, partial(tell_forever, database, state.upstream),
+            worker.run,
             *([oidc.party.issuer.run] if oidc is not None else []),
         ),
         database=database,
@@ -293,9 +306,9 @@ def _breach_lists(config: Config, egress: Egress) -> list[BreachList]:
     return lists
 
 
-def _windows(config: Config) -> Windows:
+def _limiter(config: Config) -> Limiter:
     url = config.rate_limit_url
-    return SharedWindows(url.get_secret_value()) if url is not None else MovingWindows()
+    return SharedLimiter(url.get_secret_value()) if url is not None else TokenBucketRateLimiter(MemoryBuckets())
 
 
 async def rotate_keys(config: Config, *, revokes: bool) -> str:
@@ -329,6 +342,33 @@ def _sign_in_elsewhere(config: Config, egress: Egress, access: AccessControl) ->
     party = RelyingParty(Issuer(config.oidc_issuer, origins=origins, egress=egress), egress, registration)
     return SignInElsewhere(
         party, access.rules.cursor_secret, role_claim=config.oidc_role_claim, role_map=config.oidc_role_map or {}
+    )
+
+
+def _exports(config: Config, database: Database, carrier: Carrier) -> tuple[Upstream, OwnExports, ExportWorker]:
+    """Reads of the services and of the gateway's own exports, which answer as a service's do; and who writes those."""
+    signing, sources = load_or_create_ed25519(config.keys / "gateway.key"), own_sources()
+    folder, signer = config.exports / NAME, ManifestSigner(load_or_create_ed25519(config.keys / EXPORTS_KEY))
+    app = create_app(
+        service=NAME, title="Reeve gateway", version=VERSION, checks={},
+        assertions=AssertionVerifier(signing.public_key(), NAME),
+    )  # fmt: skip
+    for one in SOURCES:
+        if one.name in sources:
+            own = exports_of(
+                database, service=NAME, source=one.name, permission=one.permission, folder=folder, signer=signer
+            )
+            app.include_router(own)
+    policy = Policy(
+        most_rows=config.exports_most_rows,
+        most_bytes=config.exports_most_mib * 1024 * 1024,
+        most_seconds=config.exports_most_seconds,
+        kept_hours=config.exports_kept_hours,
+    )
+    return (
+        Upstream(WithOwn(carrier, NAME, InProcessCarrier({NAME: app})), AssertionMinter(signing)),
+        OwnExports(database, ExportCommands(sources, speaks_as=SPEAKS_AS)),
+        ExportWorker(database, sources, folder=folder, policy=policy, signer=signer, speaks_as=SPEAKS_AS),
     )
 
 

@@ -22,8 +22,8 @@ from pydantic_settings import NoDecode
 from libs.common.config import (
     BrokerSettings,
     DatabaseSettings,
-    DataSettings,
     EgressSettings,
+    ExportSettings,
     HttpSettings,
     Networks,
     ObservabilitySettings,
@@ -41,9 +41,11 @@ MOST_BROWSER_ORIGINS = 8
 
 def _rate(value: str) -> str:
     try:
-        parse(value)
+        amount = parse(value).amount
     except ValueError:
         raise ValueError("must be a number per unit of time, such as 1200/minute") from None
+    if amount < 1:
+        raise ValueError("must allow at least one request")
     return value
 
 
@@ -77,7 +79,7 @@ PageOrigin = Annotated[str, AfterValidator(_page_origin)]
 Rate = Annotated[str, AfterValidator(_rate)]
 
 
-class Config(HttpSettings, DataSettings, EgressSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
+class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
     """What an operator may set; the defaults are those of a single machine."""
 
     public_url: AnyHttpUrl | None = None

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from libs.common.identity import ActorType, Caller, Origin
-from services.gateway.access.addresses import network_of, rate_key
+from services.gateway.access.addresses import network_of, place_of
 from services.gateway.facts import Fact, FactKind
 
 SEEN_SECONDS = 60.0
@@ -148,7 +148,7 @@ def _fact(
         user_id=user_id or (actor.id if actor is not None and is_admin else None),
         client_id=actor.client_id if actor is not None else None,
         session_id=session_id or (actor.session_id if actor is not None else None),
-        place=rate_key(origin.ip_address) if origin.ip_address else None,
+        place=place_of(origin.ip_address) if origin.ip_address else None,
         ip_address=origin.ip_address,
         user_agent=_plain(origin.user_agent) if origin.user_agent else None,
         key=key,

@@ -19,7 +19,7 @@ users = Table(
     _id(),
     Column("email", Text), Column("name", Text), Column("role", Text), Column("is_active", Boolean),
     Column("password_hash", Text), Column("version", Integer), Column("created_by", Text),
-    Column("permission_epoch", BigInteger),
+    Column("permission_epoch", BigInteger), Column("number", BigInteger),
     _moment("created_at"), _moment("updated_at"), _moment("last_login_at"), _moment("erased_at"),
 )  # fmt: skip
 
@@ -166,5 +166,6 @@ security_events = Table(
     Column("subject", Text), Column("count", BigInteger), Column("user_id", Text), Column("ip_address", Text),
     Column("user_agent", Text), Column("details", JSONB), Column("resolved", Boolean), Column("resolved_by", Text),
     Column("notes", Text), Column("outbox_position", BigInteger), Column("told_by", Text),
+    Column("number", BigInteger),
     _moment("resolved_at"), _moment("created_at"), _moment("last_at"),
 )  # fmt: skip

@@ -159,6 +159,17 @@ async def withdraw(session: Session, export_ids: Sequence[UUID]) -> Sequence[Exp
     return [_job(row) for row in rows]
 
 
+async def forget_owner(session: Session, owner_id: str) -> None:
+    """Remove an owner's jobs, whatever became of them; nobody needs their files any more."""
+    await driver(session).execute("DELETE FROM exports WHERE owner_id = $1", owner_id)
+
+
+async def live(session: Session) -> Sequence[UUID]:
+    """The jobs that write a file or have one."""
+    rows = await driver(session).fetch("SELECT id FROM exports WHERE state IN ('running', 'succeeded')")
+    return [UUID(int=row["id"].int) for row in rows]
+
+
 async def claim(session: Session, worker: UUID, *, lease_seconds: float) -> ExportJob | None:
     """The job that has waited longest, or one whose worker stopped renewing its lease; None when there is none."""
     row = await driver(session).fetchrow(_CLAIM, worker, lease_seconds)

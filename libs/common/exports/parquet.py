@@ -113,6 +113,8 @@ def _type_of(column: Column, core: Any) -> Any:
     match column.kind:
         case "integer":
             return core.DataType.int64()
+        case "boolean":
+            return core.DataType.bool()
         case "time":
             return core.DataType.timestamp("us", tz="UTC")
         case "text" | "json":

@@ -10,9 +10,9 @@ import orjson
 from libs.common.events.envelope import rfc3339
 from libs.common.exports.formula import neutral
 
-Kind = Literal["text", "integer", "time", "json"]
+Kind = Literal["text", "integer", "boolean", "time", "json"]
 Row = Sequence[Any]
-"""The values of one row in the order of its columns: str, int, an aware datetime, JSON as text; or None."""
+"""The values of one row in the order of its columns: str, int, bool, an aware datetime, JSON as text; or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,4 +69,10 @@ def _integer(number: int) -> str:
     return f'"{number}"'
 
 
-_CELLS: Mapping[Kind, Callable[[Any], str]] = {"text": _quoted, "json": _quoted, "integer": _integer, "time": _time}
+def _boolean(value: bool) -> str:
+    return '"true"' if value else '"false"'
+
+
+_CELLS: Mapping[Kind, Callable[[Any], str]] = {
+    "text": _quoted, "json": _quoted, "integer": _integer, "boolean": _boolean, "time": _time,
+}  # fmt: skip

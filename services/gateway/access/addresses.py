@@ -29,21 +29,18 @@ def client_address(peer: str | None, *, forwarded_for: Sequence[str], trusted: S
 
 
 def rate_key(address: str | None) -> str:
-    """What one address counts as: itself in IPv4, its /64 in IPv6, since one household owns all of that."""
-    parsed = parse_address(address or "")
-    if parsed is None:
-        return "unknown"
-    if isinstance(parsed, IPv4Address):
-        return str(parsed)
-    return str(ip_network((parsed, 64), strict=False))
+    """Under what an address is limited: its /24 in IPv4, its /56 in IPv6, of which whoever has one address has all."""
+    return _prefix(address, of_ipv4=24, of_ipv6=56)
+
+
+def place_of(address: str | None) -> str:
+    """Where somebody is: the address itself in IPv4, its /64 in IPv6, since one household owns all of that."""
+    return _prefix(address, of_ipv4=32, of_ipv6=64).removesuffix("/32")
 
 
 def network_of(address: str | None) -> str:
     """The network that an address is likely to move within: its /24 in IPv4, its /48 in IPv6."""
-    parsed = parse_address(address or "")
-    if parsed is None:
-        return "unknown"
-    return str(ip_network((parsed, 24 if isinstance(parsed, IPv4Address) else 48), strict=False))
+    return _prefix(address, of_ipv4=24, of_ipv6=48)
 
 
 def parse_address(text: str) -> IPv4Address | IPv6Address | None:
@@ -55,6 +52,13 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     # ::ffff:192.0.2.1 is 192.0.2.1 as a dual-stack socket sees it.
     mapped = parsed.ipv4_mapped if isinstance(parsed, IPv6Address) else None
     return mapped or parsed
+
+
+def _prefix(address: str | None, *, of_ipv4: int, of_ipv6: int) -> str:
+    parsed = parse_address(address or "")
+    if parsed is None:
+        return "unknown"
+    return str(ip_network((parsed, of_ipv4 if isinstance(parsed, IPv4Address) else of_ipv6), strict=False))
 
 
 def _is_trusted(address: str, trusted: Sequence[Network]) -> bool:

@@ -24,18 +24,19 @@ from libs.common.web.paging import CursorKey
 from services.gateway.access import store
 from services.gateway.access.addresses import Network
 from services.gateway.access.browser_cookies import SessionCookies
+from services.gateway.access.buckets import TokenBucketRateLimiter
 from services.gateway.access.cache import ShortCache
 from services.gateway.access.cross_site import page_origins
 from services.gateway.access.ip_rules import IpRules
 from services.gateway.access.lifetimes import CACHE_SECONDS, Lifetimes
 from services.gateway.access.limits import Limits, new_limits
+from services.gateway.access.memory_buckets import MemoryBuckets
 from services.gateway.access.outsiders import Outsiders
 from services.gateway.access.password_policy import PasswordPolicy
 from services.gateway.access.passwords import Passwords
 from services.gateway.access.permissions import Rights
 from services.gateway.access.store import ClientRights
 from services.gateway.access.tokens import Claims, Tokens, UnknownKey, invalid_token
-from services.gateway.access.windows import MovingWindows
 
 OF_A_USER = frozenset(
     {
@@ -311,7 +312,7 @@ def new_access(
     return AccessControl(
         database,
         tokens=Tokens(signing_key, issuer=issuer),
-        limits=new_limits(caller=rate_limit, login=login_rate_limit, windows=MovingWindows()),
+        limits=new_limits(caller=rate_limit, login=login_rate_limit, limiter=TokenBucketRateLimiter(MemoryBuckets())),
         passwords=passwords or Passwords(),
         rules=rules,
         outsiders=outsiders,

@@ -1,12 +1,26 @@
 """What every list takes and answers, and what a write answers that is not applied yet."""
 
-from typing import Any, Literal
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel
+from pydantic import AwareDatetime, BaseModel, BeforeValidator
 
 from libs.common.web.paging import PageQuery
 
 Responses = dict[int | str, dict[str, Any]]
+
+_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt]")
+
+
+def _spelled_out(given: object) -> object:
+    # Pydantic also reads a number as seconds since 1970, which the description does not allow.
+    if not isinstance(given, datetime) and not (isinstance(given, str) and _DATE.match(given)):
+        raise ValueError("must be a time such as 2026-01-01T00:00:00Z")
+    return given
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_spelled_out)]
 
 
 class ListQuery(PageQuery):

@@ -166,7 +166,7 @@ def test_each_service_has_its_own_database_role_broker_user_and_keys(
     assert given["REEVE_DATABASE_URL"] == f"postgresql://reeve_{name}:{database_password}@postgres:5432/reeve"
     assert given["REEVE_AMQP_URL"] == f"amqp://reeve_{name}:{broker_password}@rabbitmq:5672/reeve"
     folders = ("audit-exports:/var/lib/reeve/exports", "audit-archive:/var/lib/reeve/audit-archive")
-    files = [*folders] if name == "audit" else []
+    files = {"audit": [*folders], "gateway": ["gateway-exports:/var/lib/reeve/exports"]}.get(name, [])
     assert _services(compose)[name]["volumes"] == [f"{name}-keys:/var/lib/reeve/keys:ro", *files]
 
 

@@ -124,6 +124,7 @@ def test_an_issuer_to_sign_in_at_needs_a_client(monkeypatch: pytest.MonkeyPatch)
         ("CLIENTS", client(surprise="canary")),
         ("CLIENTS", json.dumps([*json.loads(client()), *json.loads(client())])),
         ("RATE_LIMIT", "many"),
+        ("RATE_LIMIT", "0/minute"),
         ("LOGIN_RATE_LIMIT", "30"),
         ("ENFORCEMENT", "off"),
         ("ENFORCEMENT", "Observe"),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 from libs.common.errors import RateLimited
-from services.gateway.access.addresses import rate_key
+from services.gateway.access.addresses import place_of
 
 KNOWN_PLACE_DAYS = 30
 FORGOTTEN_AFTER_DAYS = 1
@@ -48,13 +48,13 @@ class Counted:
 def counted_under(email: str, address: str | None) -> Counted:
     """The two counters of a try to sign in as `email` from `address` (an IPv6 address counts as its /64)."""
     name = email.encode("utf-8", "surrogatepass")
-    place = sha256(b"place\0" + name + b"\0" + rate_key(address).encode()).digest()
+    place = sha256(b"place\0" + name + b"\0" + place_of(address).encode()).digest()
     return Counted(place=place, account=sha256(b"account\0" + name).digest())
 
 
 def is_known_place(address: str | None, seen: Sequence[str | None]) -> bool:
     """Whether the account's owner signed in from there lately, by the addresses of their sessions."""
-    return rate_key(address) in {rate_key(one) for one in seen if one is not None}
+    return place_of(address) in {place_of(one) for one in seen if one is not None}
 
 
 def remaining_seconds(*, place: int, account: int, is_known: bool) -> int:

@@ -1,17 +1,60 @@
-"""Asks the services for exports: which one by the export's id, and only where the caller may export the source."""
+"""Asks for exports: which service by the export's id, and only where the caller may export the source.
 
-from collections.abc import Sequence
+Exports of the gateway's own sources are begun and ended here, in one transaction with their events.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import UUID
 
 import orjson
 
+from libs.common.database import outbox
+from libs.common.database.engine import Database, Session
 from libs.common.errors import Invalid, NotFound, Unavailable
+from libs.common.events.catalog import CommandData
+from libs.common.events.envelope import Event
+from libs.common.events.exports import EndExport, StartExport
+from libs.common.exports.commands import ExportCommands
 from libs.common.identity import Actor, Caller
 from libs.common.web.paging import MOST_COUNT
 from services.gateway.access.grants import permission_required
 from services.gateway.features.exports.models import SOURCES, ExportSource, find_source, source_of
+from services.gateway.journal import command_event
 from services.gateway.upstream.client import Answer, Upstream
+
+
+class OwnExports:
+    """The jobs of the gateway's own sources."""
+
+    def __init__(self, database: Database, jobs: ExportCommands) -> None:
+        self._database = database
+        self._jobs = jobs
+
+    async def start(self, caller: Caller, asked: StartExport) -> dict[str, Any]:
+        """A job that waits, as the API answers it. Raises 422 for a question that cannot be asked, 409 for one too many."""
+        outcome = await self._apply(self._jobs.start_export, caller, asked, export_id=asked.export_id)
+        body: dict[str, Any] = outcome.data["result"]
+        return body
+
+    async def end(self, caller: Caller, asked: EndExport) -> None:
+        """Cancel a job, or let its file be gone. Raises 404 for one that is not the caller's."""
+        await self._apply(self._jobs.end_export, caller, asked, export_id=asked.export_id)
+
+    async def _apply(
+        self,
+        handler: Callable[[Session, Event], Awaitable[Event]],
+        caller: Caller,
+        asked: CommandData,
+        *,
+        export_id: str,
+    ) -> Event:
+        command = command_event(asked, subject=f"export/{export_id}", caller=caller)
+        async with self._database.transaction() as session:
+            # There is no operation that could be asked for: it is done when it is answered.
+            outcome = (await handler(session, command))._replace(causationid=None)
+            await outbox.emit(session, outcome)
+        return outcome
 
 
 def source_for(name: str, actor: Actor) -> ExportSource:

@@ -25,7 +25,8 @@ class ExportSource:
     """1 to 255, and for ever: ids carry it."""
     name: str
     service: str
-    queue: Queue
+    queue: Queue | None
+    """Where the service takes commands; None for the gateway's own sources."""
     permission: str
 
     @property
@@ -34,7 +35,11 @@ class ExportSource:
         return f"/internal/exports/{self.name}"
 
 
-SOURCES: Sequence[ExportSource] = (ExportSource(1, "audit", "audit", AUDIT_COMMANDS, "audit:export"),)
+SOURCES: Sequence[ExportSource] = (
+    ExportSource(1, "audit", "audit", AUDIT_COMMANDS, "audit:export"),
+    ExportSource(2, "security_events", "gateway", None, "security:read"),
+    ExportSource(3, "users", "gateway", None, "users:read"),
+)
 _BY_NAME = {source.name: source for source in SOURCES}
 _BY_NUMBER = {source.number: source for source in SOURCES}
 

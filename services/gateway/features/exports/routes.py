@@ -72,7 +72,14 @@ async def start_export(request: Request, caller: MayStart, body: StartExportRequ
         export_id=str(export_id), source=source.name, format=body.format, compression=body.compression,
         options=body.options(), filters=body.filters, origin=caller.origin,
     )  # fmt: skip
-    answer = await run_command(request, caller, command, subject=f"export/{export_id}", queue=source.queue)
+    if source.queue is None:
+        own: commands.OwnExports = request.app.state.own_exports
+        answer = Response(
+            orjson.dumps(await own.start(caller, command)), status_code=201, media_type="application/json"
+        )
+        request.state.recorded = True
+    else:
+        answer = await run_command(request, caller, command, subject=f"export/{export_id}", queue=source.queue)
     if answer.status_code == 201:
         answer.headers["Location"] = f"{PATH}/{export_id}"
     return answer
@@ -143,6 +150,11 @@ async def end_export(request: Request, caller: MayEnd, export_id: UUID) -> Respo
     """Cancel an export that waits or runs; take the file of a finished one away. Doing it again changes nothing."""
     source = commands.source_named(export_id, caller.actor)
     command = EndExport(export_id=str(export_id), source=source.name, origin=caller.origin)
+    if source.queue is None:
+        own: commands.OwnExports = request.app.state.own_exports
+        await own.end(caller, command)
+        request.state.recorded = True
+        return Response(status_code=204)
     return await run_command(request, caller, command, subject=f"export/{export_id}", queue=source.queue)
 
 

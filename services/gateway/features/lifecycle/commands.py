@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from libs.common.database import dead_letters, outbox
+from libs.common.database import exports as export_jobs
 from libs.common.database.engine import Session
 from libs.common.events.catalog import Change
 from libs.common.events.envelope import Event
+from libs.common.events.exports import ExportExpired
 from libs.common.events.users import UserDeleted, UserErased, UserSessionsRevoked, UserStatusChanged
 from libs.common.identity import Caller
 from services.gateway.access import store as access_store
@@ -158,6 +160,11 @@ async def _erase(session: Session, caller: Caller, user: User, *, secret: bytes)
         password_hash=None,
         erased_at=datetime.now(UTC),
     )
+    await export_jobs.forget_owner(session, user_id)
+    # Whatever was written before may name them; what is being written begins anew.
+    for job in await export_jobs.withdraw(session, await export_jobs.live(session)):
+        gone = ExportExpired(export_id=str(job.id), export_source=job.source)
+        await outbox.emit(session, event_of(caller, gone, subject=f"export/{job.id}"))
     changes = {"email": Change(old=REDACTED), "name": Change(old=REDACTED)}
     data = UserErased(user_id=user_id, fields=list(ERASED_FIELDS), changes=changes)
     return event_of(caller, data, subject=f"user/{user_id}", severity="warning")

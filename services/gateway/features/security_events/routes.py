@@ -41,12 +41,8 @@ async def list_security_events(
     before = None
     if page.cursor is not None:
         before = str(decode_cursor(access.cursors, page.cursor, resource="security_events", filters=filters)[0])
-    sought = store.Search(
-        event_types=query.event_type, severities=query.severity, resolved=query.resolved, user_id=query.user_id,
-        ip_address=query.ip_address, rule=query.rule, date_from=query.date_from, date_to=query.date_to,
-    )  # fmt: skip
     async with access.database.reading() as session:
-        found, count = await store.search(session, sought, before=before, skip=page.skip, limit=page.limit + 1)
+        found, count = await store.search(session, query.sought(), before=before, skip=page.skip, limit=page.limit + 1)
     shown = found[: page.limit]
     next_cursor = None
     if len(found) > page.limit:

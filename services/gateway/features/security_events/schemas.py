@@ -1,17 +1,15 @@
 """Bodies about security events."""
 
-import re
 from datetime import datetime
 from ipaddress import ip_address
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from libs.common.events.security import SecuritySeverity
-from services.gateway.features.schemas import ListQuery, ListResponse
+from services.gateway.features.schemas import ListQuery, ListResponse, Moment
 from services.gateway.features.security_events.models import SEVERITIES, Overview, SecurityEvent
-
-_DATE = re.compile(r"\d{4}-\d\d-\d\d[Tt]")
+from services.gateway.features.security_events.store import Search
 
 
 def _canonical(text: str) -> str:
@@ -21,18 +19,10 @@ def _canonical(text: str) -> str:
         raise ValueError("must be an IP address") from None
 
 
-def _spelled_out(text: object) -> object:
-    # Pydantic also reads a number as seconds since 1970, which the description does not allow.
-    if isinstance(text, str) and not _DATE.match(text):
-        raise ValueError("must be a time such as 2026-01-01T00:00:00Z")
-    return text
+class SecurityEventFilters(BaseModel):
+    """What is sought; several values of `event_type` or `severity` mean any of them."""
 
-
-Moment = Annotated[AwareDatetime, BeforeValidator(_spelled_out)]
-
-
-class SecurityEventsQuery(ListQuery):
-    """Filters of the list; a repeated `event_type` or `severity` means any of them."""
+    model_config = ConfigDict(extra="forbid")
 
     event_type: Annotated[list[Annotated[str, Field(min_length=1, max_length=100)]], Field(max_length=20)] = []
     severity: Annotated[list[SecuritySeverity], Field(max_length=4)] = []
@@ -42,6 +32,17 @@ class SecurityEventsQuery(ListQuery):
     rule: Annotated[str | None, Field(pattern=r"^[a-z][a-z0-9_]{0,63}$")] = None
     date_from: Moment | None = None
     date_to: Moment | None = None
+
+    def sought(self) -> Search:
+        """The search for it."""
+        return Search(
+            event_types=self.event_type, severities=self.severity, resolved=self.resolved, user_id=self.user_id,
+            ip_address=self.ip_address, rule=self.rule, date_from=self.date_from, date_to=self.date_to,
+        )  # fmt: skip
+
+
+class SecurityEventsQuery(SecurityEventFilters, ListQuery):
+    """Filters of the list; a repeated `event_type` or `severity` means any of them."""
 
 
 class ResolveSecurityEventRequest(BaseModel):

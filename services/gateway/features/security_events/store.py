@@ -1,13 +1,15 @@
 """Every SQL statement about security events."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import ColumnElement, String, bindparam, func, literal_column, select, text, tuple_, update
 from sqlalchemy.dialects import postgresql
 
-from libs.common.database.engine import Session
+from libs.common.database.engine import Connection, Session
+from libs.common.database.numbered import end_of, rows_of
 from libs.common.ids import new_id
 from libs.common.web.paging import MOST_COUNT
 from services.gateway.features.security_events.models import (
@@ -206,6 +208,20 @@ async def _top(session: Session, column: ColumnElement[str], condition: ColumnEl
     found = select(column, func.count()).where(condition, column.is_not(None)).group_by(column)
     rows = await session.execute(found.order_by(func.count().desc(), column).limit(MOST_TOP))
     return [(row[0], row[1]) for row in rows]
+
+
+async def end_of_numbers(connection: Connection) -> int:
+    """The number behind the newest event."""
+    return await end_of(connection, "security_events")
+
+
+async def numbered(
+    connection: Connection, sought: Search, *, start: int, stop: int
+) -> AsyncIterator[Sequence[Mapping[str, Any]]]:
+    """What is sought among the numbers from `start` to before `stop`, in their order, a few at a time; as in `_SHOWN`."""
+    within = (e.c.number >= start, e.c.number < stop)
+    async for rows in rows_of(connection, select(*_SHOWN).where(*within, *_conditions(sought)).order_by(e.c.number)):
+        yield rows
 
 
 def _conditions(sought: Search) -> list[ColumnElement[bool]]:

@@ -3,13 +3,13 @@
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 
 from libs.common.identity import Caller, Level
-from libs.common.web.paging import Paging, counted, decode_cursor, encode_cursor
+from libs.common.web.paging import counted, decode_cursor, encode_cursor
+from libs.common.web.query import query_of
 from services.gateway.access import store as access_store
 from services.gateway.access.guard import demand_fresh, requires
-from services.gateway.access.permissions import RoleName
 from services.gateway.access.sessions import AccessControl
 from services.gateway.features.approvals.models import Waiting
 from services.gateway.features.approvals.routes import answer_waiting
@@ -26,6 +26,7 @@ from services.gateway.features.users.schemas import (
     CreateUserRequest,
     UpdateUserRequest,
     UserResponse,
+    UsersQuery,
     UsersResponse,
 )
 
@@ -37,30 +38,20 @@ MayCreate = Annotated[Caller, Depends(requires("users:write", action="create_use
 MayUpdate = Annotated[Caller, Depends(requires("users:write", action="update_user", target="user/{user_id}"))]
 MayChangeRole = Annotated[Caller, Depends(requires("users:write", action="change_user_role", target="user/{user_id}"))]
 
-SearchText = Annotated[str | None, Query(max_length=200, description="Part of a name or an e-mail address.")]
-
 
 @router.get("")
 async def list_users(
-    *,
-    request: Request,
-    caller: MayList,
-    page: Paging,
-    search: SearchText = None,
-    q: SearchText = None,
-    role: RoleName | None = None,
-    is_active: bool | None = None,
+    request: Request, caller: MayList, query: Annotated[UsersQuery, Depends(query_of(UsersQuery))]
 ) -> UsersResponse:
-    """Accounts, newest first. `q` is another name of `search`."""
+    """Accounts, newest first. `q` is another name of `search`; the dates are of an account's creation."""
     access: AccessControl = request.app.state.access
-    sought = store.Search(text=search or q, role=role, is_active=is_active)
-    filters = {"text": sought.text, "role": sought.role, "is_active": sought.is_active}
+    page, sought, filters = query.page(), query.sought(), query.named()
     before = None
     if page.cursor is not None:
         before = str(decode_cursor(access.cursors, page.cursor, resource="users", filters=filters)[0])
     async with access.database.reading() as session:
-        if role is not None and await access_store.find_rights(session, role) is None:
-            raise unknown_role(role, where="query")
+        if sought.role is not None and await access_store.find_rights(session, sought.role) is None:
+            raise unknown_role(sought.role, where="query")
         users, count = await store.search(session, sought, before=before, skip=page.skip, limit=page.limit + 1)
     shown = users[: page.limit]
     more = len(users) > page.limit

@@ -7,7 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from libs.common.identity import Level
 from services.gateway.access.permissions import RoleName
+from services.gateway.features.schemas import ListQuery, Moment
 from services.gateway.features.users.models import Email, NewPassword, User, UserName
+from services.gateway.features.users.store import Search
 
 
 class CreateUserRequest(BaseModel):
@@ -36,6 +38,33 @@ class ChangeRoleRequest(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     role: RoleName
+
+
+SearchText = Annotated[str | None, Field(max_length=200, description="Part of a name or an e-mail address.")]
+
+
+class UserFilters(BaseModel):
+    """What is sought. `q` is another name of `search`; the dates are of an account's creation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    search: SearchText = None
+    q: SearchText = None
+    role: RoleName | None = None
+    is_active: bool | None = None
+    date_from: Moment | None = None
+    date_to: Moment | None = None
+
+    def sought(self) -> Search:
+        """The search for it."""
+        return Search(
+            text=self.search or self.q, role=self.role, is_active=self.is_active, date_from=self.date_from,
+            date_to=self.date_to,
+        )  # fmt: skip
+
+
+class UsersQuery(UserFilters, ListQuery):
+    """Filters of the list."""
 
 
 class UserResponse(BaseModel):

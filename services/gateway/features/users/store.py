@@ -1,7 +1,8 @@
 """Every SQL statement about administrators' accounts."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, Text, bindparam, cast, func, or_, select, update
@@ -9,6 +10,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql import asyncpg
 
 from libs.common.database.engine import Connection, Session, driver
+from libs.common.database.numbered import end_of, rows_of
 from libs.common.errors import NotFound
 from libs.common.web.paging import MOST_COUNT
 from services.gateway.access.permissions import Role
@@ -35,6 +37,8 @@ class Search:
     text: str | None = None
     role: str | None = None
     is_active: bool | None = None
+    date_from: datetime | None = None
+    date_to: datetime | None = None
 
 
 async def find(session: Session | Connection, user_id: str) -> User | None:
@@ -115,6 +119,19 @@ async def search(
     return [_user(row._mapping) for row in rows], total
 
 
+async def end_of_numbers(connection: Connection) -> int:
+    """The number behind the newest account."""
+    return await end_of(connection, "users")
+
+
+async def numbered(connection: Connection, sought: Search, *, start: int, stop: int) -> AsyncIterator[Sequence[User]]:
+    """What is sought among the numbers from `start` to before `stop`, in their order, a few at a time."""
+    within = (users.c.number >= start, users.c.number < stop)
+    found = select(*_PUBLIC).select_from(_WITH_ROLES).where(*within, *_conditions(sought)).order_by(users.c.number)
+    async for rows in rows_of(connection, found):
+        yield [_user(row) for row in rows]
+
+
 def _conditions(sought: Search) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = []
     if sought.text:
@@ -128,6 +145,10 @@ def _conditions(sought: Search) -> list[ColumnElement[bool]]:
         found.append(users.c.role == sought.role)
     if sought.is_active is not None:
         found.append(users.c.is_active == sought.is_active)
+    if sought.date_from is not None:
+        found.append(users.c.created_at >= sought.date_from)
+    if sought.date_to is not None:
+        found.append(users.c.created_at <= sought.date_to)
     return found
 
 

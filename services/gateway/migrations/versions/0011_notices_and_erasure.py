@@ -6,7 +6,7 @@ from sqlalchemy import text
 from libs.common.database import ddl
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

@@ -5,14 +5,14 @@ import sys
 
 from libs.common.errors import RateLimited
 from services.gateway.access.limits import Limit
-from services.gateway.access.shared_windows import SharedWindows
+from services.gateway.access.shared_buckets import SharedLimiter
 
 AT_ONCE = 50
 
 
 async def take(url: str, rate: str, tries: int) -> int:
     """How many of `tries` requests, many at once, are allowed."""
-    limit = Limit("caller", rate, windows=SharedWindows(url, answer_seconds=30))
+    limit = Limit("caller", rate, limiter=SharedLimiter(url, answer_seconds=30))
     gate = asyncio.Semaphore(AT_ONCE)
 
     async def one() -> bool:

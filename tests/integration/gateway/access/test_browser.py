@@ -9,8 +9,11 @@ from starlette.requests import HTTPConnection, Request
 
 from libs.common.errors import Unauthenticated
 from services.gateway.access.browser_cookies import SESSION_COOKIE
+from services.gateway.access.buckets import TokenBucketRateLimiter
 from services.gateway.access.cross_site import CsrfFailed
 from services.gateway.access.guard import any_admin
+from services.gateway.access.limits import new_limits
+from services.gateway.access.memory_buckets import MemoryBuckets
 from services.gateway.features.stream.routes import still_allowed
 from services.gateway.stream.topics import Topic
 from tests.integration.gateway.access.browser import PAGE, BrowserAtDoor
@@ -263,6 +266,9 @@ async def test_a_refusal_costs_the_one_whose_cookie_it_is_nothing_of_their_limit
     door: Door, browser: BrowserAtDoor
 ) -> None:
     await browser.sign_in()
+    # Slow enough that nothing is filled up meanwhile.
+    limiter = TokenBucketRateLimiter(MemoryBuckets())
+    door.access.limits = new_limits(caller="1000/day", login="1000/day", limiter=limiter)
 
     async def left() -> str:
         return (await browser.ask("GET", "/auth/me")).headers["ratelimit"]

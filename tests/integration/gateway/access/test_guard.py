@@ -145,7 +145,7 @@ async def test_every_caller_has_a_limit_of_their_own(gateway_database: Database)
         answers = [await door.call("GET", "/samples/theme", token=tokens[0]) for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert answers[0].headers["ratelimit-policy"] == '"caller";q=3;w=60'
-        assert answers[0].headers["ratelimit"] == '"caller";r=2;t=60'
+        assert answers[0].headers["ratelimit"] == '"caller";r=2;t=20'
         assert answers[2].headers["ratelimit"].startswith('"caller";r=0;t=')
         refused = answers[3]
         assert refused.json()["detail"]["error"] == "rate_limited"

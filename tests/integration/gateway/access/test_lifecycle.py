@@ -199,6 +199,11 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
         " :target, jsonb_build_object('email', CAST(:said AS text)), '{}', 'x', now() + interval '1 day')",
         target=f"user/{made['id']}", said=CANARY,
     )  # fmt: skip
+    await door.run_sql(
+        "INSERT INTO exports (id, source, format, compression, options, filters, owner_id, owner_name, state) VALUES"
+        " (CAST(CAST(:id AS text) AS uuid), 'users', 'csv', 'none', '{}', '{}', CAST(:id AS text), :said, 'succeeded')",
+        id=made["id"], said=CANARY,
+    )  # fmt: skip
     await door.call("POST", "/auth/password/forgot", json={"email": email})
     for tried in (email, "first@example.com"):
         await door.call("POST", "/auth/login", json={"email": tried, "password": "not the password"})
@@ -206,7 +211,7 @@ async def test_erasure_leaves_nothing_personal_in_the_gateway(door: Door) -> Non
     detected = {"security_facts", "security_events"}
     kept_in = {
         "users", "sessions", "access_requests", "idempotency_keys", "outbox", "external_identities", "external_sessions",
-        "operations", "dead_letters", "notices", "reset_requests", "approvals",
+        "operations", "dead_letters", "notices", "reset_requests", "approvals", "exports",
     }  # fmt: skip
     assert await tables_with(door, CANARY) == kept_in | detected
     assert await tables_with(door, "203.0.113.7", of=made["id"]) == {"sessions"} | detected

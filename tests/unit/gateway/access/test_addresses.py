@@ -4,7 +4,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from services.gateway.access.addresses import client_address, network_of, rate_key
+from services.gateway.access.addresses import client_address, network_of, place_of, rate_key
 
 TRUSTED = (ip_network("10.0.0.0/8"), ip_network("fd00::/8"))
 
@@ -71,7 +71,7 @@ def test_an_address_is_expected_to_move_within_its_network(address: str | None, 
 
 
 @pytest.mark.parametrize(
-    ("address", "key"),
+    ("address", "place"),
     [
         ("198.51.100.1", "198.51.100.1"),
         ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
@@ -81,5 +81,23 @@ def test_an_address_is_expected_to_move_within_its_network(address: str | None, 
         ("testclient", "unknown"),
     ],
 )
-def test_one_household_is_one_key(address: str | None, key: str) -> None:
+def test_one_household_is_one_place(address: str | None, place: str) -> None:
+    assert place_of(address) == place
+
+
+@pytest.mark.parametrize(
+    ("address", "key"),
+    [
+        ("198.51.100.1", "198.51.100.0/24"),
+        ("198.51.100.255", "198.51.100.0/24"),
+        ("198.51.101.1", "198.51.101.0/24"),
+        ("::ffff:198.51.100.1", "198.51.100.0/24"),
+        ("2001:db8:1:200::1", "2001:db8:1:200::/56"),
+        ("2001:db8:1:2ff:ffff::", "2001:db8:1:200::/56"),
+        ("2001:db8:1:300::1", "2001:db8:1:300::/56"),
+        (None, "unknown"),
+        ("testclient", "unknown"),
+    ],
+)
+def test_whoever_has_one_address_of_a_prefix_has_one_limit_for_all_of_it(address: str | None, key: str) -> None:
     assert rate_key(address) == key

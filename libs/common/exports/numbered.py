@@ -1,0 +1,125 @@
+"""A table whose rows are numbered as a source of exports: places are the rows' numbers.
+
+A row is written as it is when its window is read; what changes afterwards is not in the file.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Generic, TypeVar, get_origin
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from libs.common.database.engine import Connection
+from libs.common.database.exports import ExportJob
+from libs.common.errors import Invalid
+from libs.common.events.envelope import rfc3339
+from libs.common.exports.files import COMPRESSIONS, ByteFile, Compression
+from libs.common.exports.parquet import ParquetFile
+from libs.common.exports.rows import Column, CsvRows, JsonRows, Row
+from libs.common.exports.source import GrowingFile, Question, Write
+
+FORMATS = ("csv", "jsonl", "parquet")
+WINDOW = 5_000
+MOST_ERRORS = 50
+
+FiltersT = TypeVar("FiltersT", bound=BaseModel)
+ReadRows = Callable[[Connection, FiltersT, int, int], AsyncIterator[Sequence[Row]]]
+"""The rows that filters find from one number to before another, in order, a few at a time."""
+
+
+class NumberedSource(Generic[FiltersT]):
+    """One such table. `filters` is the model of what may be asked; it refuses what it does not know."""
+
+    formats: Sequence[str] = FORMATS
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        columns: Sequence[Column],
+        filters: type[FiltersT],
+        rows: ReadRows[FiltersT],
+        end: Callable[[Connection], Awaitable[int]],
+        window: int = WINDOW,
+    ) -> None:
+        self.name = name
+        self.window = window
+        self._columns = tuple(columns)
+        self._filters = filters
+        self._rows = rows
+        self._end = end
+
+    def check(self, export_format: str, *, filters: Mapping[str, Any], options: Mapping[str, Any]) -> Question:
+        """Filters in which one value may stand for a list of one; there are no options."""
+        if options:
+            raise Invalid(f"exports of {self.name} have no option {min(options)[:64]}", code="unknown_option")
+        asked = self._asked(filters)
+        return Question(filters=asked.model_dump(mode="json", exclude_defaults=True), options={})
+
+    def open(self, job: ExportJob, path: Path) -> GrowingFile:
+        """Rows for Parquet, bytes for everything else."""
+        compression: Compression = next(one for one in COMPRESSIONS if one == job.compression)
+        return ParquetFile(path, self._columns, compression) if job.format == "parquet" else ByteFile(path, compression)
+
+    def head(self, job: ExportJob) -> bytes | None:
+        """The names of the columns, where they stand in a line of their own."""
+        return CsvRows(self._columns).head if job.format == "csv" else None
+
+    async def end(self, connection: Connection) -> int:
+        """The number behind the last row."""
+        return await self._end(connection)
+
+    async def write_window(self, connection: Connection, job: ExportJob, *, start: int, stop: int, write: Write) -> int:
+        """The rows of these numbers that the filters find."""
+        count, encode = 0, self._encoder(job)
+        async for rows in self._rows(connection, self._asked(job.filters), start, stop):
+            await write(rows if encode is None else encode(rows))
+            count += len(rows)
+            # Whoever else lives in this process has a turn between a few milliseconds of encoding.
+            await asyncio.sleep(0)
+        return count
+
+    async def checkpoint(self, connection: Connection, ends: int) -> str | None:
+        """Nothing vouches for rows that may change."""
+        return None
+
+    def _asked(self, filters: Mapping[str, Any]) -> FiltersT:
+        lists = {name for name, field in self._filters.model_fields.items() if get_origin(field.annotation) is list}
+        listed = {name: [one] if name in lists and isinstance(one, str) else one for name, one in filters.items()}
+        try:
+            return self._filters.model_validate(listed)
+        except ValidationError as error:
+            found = error.errors(include_url=False, include_input=False, include_context=False)[:MOST_ERRORS]
+            errors = [
+                {"loc": ["body", "filters", *one["loc"]], "msg": one["msg"], "type": one["type"]} for one in found
+            ]
+            place = ".".join(str(part) for part in errors[0]["loc"])
+            raise Invalid(f"{place}: {errors[0]['msg']}", code="validation_error", errors=errors) from None
+
+    def _encoder(self, job: ExportJob) -> Callable[[Iterable[Row]], bytes] | None:
+        match job.format:
+            case "csv":
+                return CsvRows(self._columns)
+            case "jsonl":
+                return JsonRows(partial(_body, self._columns))
+            case _:
+                return None
+
+
+def _body(columns: Sequence[Column], row: Row) -> dict[str, Any]:
+    return {column.name: _member(column, value) for column, value in zip(columns, row, strict=True)}
+
+
+def _member(column: Column, value: Any) -> Any:
+    if value is None:
+        return None
+    match column.kind:
+        case "time":
+            return rfc3339(value)
+        case "json":
+            return orjson.Fragment(value)
+        case "text" | "integer" | "boolean":
+            return value

@@ -1,0 +1,39 @@
+"""A worker of the gateway's exports as a process of its own, so that it can be killed:
+`python -m tests.integration.gateway.export_process`.
+
+It reads the database's URL, the folder and the key from its command line and ends when no job waits.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+from libs.common.database.engine import Database
+from libs.common.exports.jobs import Policy
+from libs.common.exports.manifest import ManifestSigner
+from libs.common.exports.worker import ExportWorker
+from libs.common.keys import load_or_create_ed25519
+from services.gateway.app import SPEAKS_AS
+from services.gateway.exports import own_sources
+
+WINDOW = 5
+
+
+async def main(url: str, folder: Path, key: Path) -> None:
+    """Run what waits, with a checkpoint after each small window."""
+    database = Database(url, schema="gateway", application="export")
+    sources = own_sources()
+    for source in sources.values():
+        source.window = WINDOW
+    policy = Policy(most_rows=10**6, most_bytes=2**30, most_seconds=600, kept_hours=1)
+    one = ExportWorker(
+        database, sources, folder=folder, policy=policy, signer=ManifestSigner(load_or_create_ed25519(key)),
+        speaks_as=SPEAKS_AS, checkpoint_seconds=0.0,
+    )  # fmt: skip
+    while await one.turn():
+        pass
+    await database.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))
