@@ -173,6 +173,7 @@ async def test_a_plan_made_for_an_empty_outbox_is_right_for_a_full_one(
 
 async def test_only_forgetting_may_be_lost_with_the_machine(database: Database) -> None:
     relay = await database.dedicated()
+    await relay.execute("SET synchronous_commit = on")  # what it is but in the databases of tests
     await outbox.lead(relay, database.schema)
     await outbox.forget(relay, [1])
     assert await relay.fetchval("SHOW synchronous_commit") == "on"

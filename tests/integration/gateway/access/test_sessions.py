@@ -228,7 +228,7 @@ async def test_a_request_and_a_refresh_each_count_as_use(gateway_database: Datab
 async def test_use_does_not_carry_a_session_past_its_absolute_limit(gateway_database: Database) -> None:
     async with open_door(gateway_database, absolute_seconds="600") as door:
         tokens = await door.sign_in()
-        assert tokens["expires_in"] == 600
+        assert tokens["expires_in"] in {599, 600}  # whole seconds that are left
         await door.run_sql("UPDATE sessions SET expires_at = now()")
         door.access.evict()
         assert (await door.call("GET", "/auth/me", token=tokens["access_token"])).status_code == 401
