@@ -66,11 +66,14 @@ class ReadAhead:
                 self._room.clear()
                 await self._room.wait()
                 continue
+            came = []
             for delivery in await self._subscription.receive(room):
-                self._opened.append(opened(delivery))
-                self._came.set()
+                came.append(opened(delivery))
                 # Fifty events take most of a millisecond: others have their turn.
                 await asyncio.sleep(0)
+            # What came together is taken together: a batch costs a transaction.
+            self._opened += came
+            self._came.set()
 
 
 def opened(delivery: Delivery) -> Opened:

@@ -169,7 +169,7 @@ def _openings(entry: Texts, opening: Fields | None) -> Openings:
             salt = strict_base64(salts[path]) if path in salts else None
             if salt is None and (path, value) == ("/details", "{}"):
                 value = None  # the column takes no null
-        found[path] = Opening(salt, value)
+        found[path] = Opening(salt, value, is_told=False)
     return found
 
 

@@ -26,10 +26,14 @@ MOST_REDACTED = 1_000_000
 
 
 class Opening(NamedTuple):
-    """What is shown of one member: its salt and its text. Without its salt it was erased, and has no text."""
+    """What is shown of one member: its salt and its text. Without its salt it was erased, and has no text.
+
+    A database's row has a place for every member, whether its entry has it or not: then `is_told` is False.
+    """
 
     salt: bytes | None
     value: str | None
+    is_told: bool = True
 
 
 Openings = Mapping[str, Opening]
@@ -87,7 +91,7 @@ def judge(leaf: Leaf, openings: Openings) -> Opened:
     held, erased, findings = 0, [], []
     for path, opening in openings.items():
         wanted = leaf.commits.get(path)
-        if wanted is None and opening.value is None:
+        if wanted is None and opening.value is None and not opening.is_told:
             continue
         if wanted is None:
             findings.append(

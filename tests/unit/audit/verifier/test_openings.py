@@ -5,7 +5,9 @@ import hmac
 from hypothesis import given
 from hypothesis import strategies as st
 
-from services.audit.verifier.openings import commitment, mac, salt_of
+from services.audit.verifier.findings import Kind
+from services.audit.verifier.leaves import Leaf
+from services.audit.verifier.openings import ERASED, Opening, commitment, judge, mac, salt_of
 
 
 @given(st.binary(max_size=200), st.binary(max_size=300))
@@ -19,3 +21,17 @@ def test_salts_and_commitments_are_those_of_the_format(seed: bytes, path: str, v
     assert salt == hmac.digest(seed, b"adminlog/salt/v1\0" + path.encode(), "sha256")
     message = b"adminlog/commit/v1\0" + path.encode() + b"\0" + value.encode("utf-8", "surrogatepass")
     assert commitment(salt, path, value) == hmac.digest(salt, message, "sha256")
+
+
+def a_leaf(commits: dict[str, str]) -> Leaf:
+    return Leaf(7, "t", "p", None, "", "", commits, None, {})
+
+
+def test_a_file_shows_nothing_that_the_leaf_does_not_commit_to() -> None:
+    """A path that was changed hides the one that it was."""
+    (found,) = judge(a_leaf({}), {"/detailt": ERASED}).findings
+    assert (found.kind, found.index) == (Kind.COMMITMENT, 7)
+
+
+def test_a_row_has_a_place_for_what_its_entry_never_had() -> None:
+    assert judge(a_leaf({}), {"/details": Opening(None, None, is_told=False)}).findings == []
