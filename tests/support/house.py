@@ -96,7 +96,7 @@ def open_house(database: PlatformDatabase, folder: Path, **variables: str) -> Ho
     environment = {
         "REEVE_PORT": str(port),
         "REEVE_DATA_DIR": str(folder),
-        "REEVE_DATABASE_CONNECTIONS": "3",
+        "REEVE_DATABASE_CONNECTIONS": "2",
         "REEVE_ADMIN_EMAIL": EMAIL,
         "REEVE_ADMIN_PASSWORD": PASSWORD,
         "REEVE_RATE_LIMIT": "1000000/minute",
