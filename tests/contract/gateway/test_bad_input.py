@@ -182,7 +182,7 @@ def test_members_of_the_wrong_type_are_422_and_not_echoed(http: httpx.Client, me
 @EVERY
 @pytest.mark.parametrize(
     "member",
-    ["id", "is_active", "created_by", "created_at", "updated_by", "version", "permissions", "tenant", "admin_user_id",
+    ["id", "role", "is_active", "created_by", "created_at", "updated_by", "version", "permissions", "tenant", "admin_user_id",
      "is_superuser", "origin", "actor", "password_hash", "client_secret", "__proto__", "action"],
 )  # fmt: skip
 def test_a_member_that_is_not_the_callers_to_say_is_422(
