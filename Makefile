@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 # Three: on two cores a sixth faster than two, as tests wait for servers now and then; each holds some 25 connections to Postgres.
 WORKERS ?= 3
 
+# Hundreds of processes that tests start would each compile the same modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help run demo test unit faults bench lint format lock clean
 
