@@ -12,7 +12,8 @@ import aiohttp
 from yarl import URL
 
 from libs.common.egress.destinations import ForbiddenDestination, Network, check_url
-from libs.common.egress.resolver import JudgingResolver, forbidden_by
+from libs.common.egress.resolver import forbidden_by
+from libs.common.egress.session import judged_session
 from services.gateway.access.issuers.models import IssuerUnavailable, origin_of
 
 CALL_SECONDS = 3.0
@@ -90,13 +91,5 @@ class Egress:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=MOST_CALLS_AT_ONCE, resolver=JudgingResolver(self._allowed), use_dns_cache=False
-                ),
-                timeout=aiohttp.ClientTimeout(total=self._seconds),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,
-                trust_env=False,
-            )
+            self._session = judged_session(self._allowed, most_connections=MOST_CALLS_AT_ONCE, seconds=self._seconds)
         return self._session
