@@ -28,9 +28,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, approvals, settings, notifications, platform, audit, exports, saved_searches,
-        deliveries, redactions, quarantine, security, retention, sinks,
-        erasures,
-        event_types,
+        deliveries, redactions, quarantine, security, retention, sinks, erasures, event_types,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

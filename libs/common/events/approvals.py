@@ -17,92 +17,70 @@ _EXAMPLE: dict[str, Any] = {
 }  # fmt: skip
 
 
-class ApprovalRequested(MessageData):
+class ApprovalData(MessageData):
+    """Which change it is about, and who asked for it."""
+
+    SOURCE: ClassVar[str] = "/reeve/gateway"
+
+    approval_id: str
+    kind: str
+    target: str
+    asked_by: str
+
+
+class ApprovalRequested(ApprovalData):
     """An administrator asked for a change that somebody else has to approve. Nothing has changed yet."""
 
     TYPE: ClassVar[str] = "reeve.approval.requested.v1"
-    SOURCE: ClassVar[str] = "/reeve/gateway"
     ACTION: ClassVar[str] = "request_approval"
     EXAMPLE: ClassVar[dict[str, Any]] = {
         **_EXAMPLE, "expires_at": "2026-01-02T08:00:00Z", "proposed": {"role": {"old": "admin", "new": "super_admin"}},
     }  # fmt: skip
 
-    approval_id: str
-    kind: str
-    target: str
-    asked_by: str
     expires_at: AwareDatetime
     proposed: dict[str, Change]
 
 
-class ApprovalGranted(MessageData):
+class ApprovalGranted(ApprovalData):
     """Somebody else approved a change, and it was made: its own event names this one as its cause."""
 
     TYPE: ClassVar[str] = "reeve.approval.granted.v1"
-    SOURCE: ClassVar[str] = "/reeve/gateway"
     ACTION: ClassVar[str] = "approve_change"
     EXAMPLE: ClassVar[dict[str, Any]] = _EXAMPLE
 
-    approval_id: str
-    kind: str
-    target: str
-    asked_by: str
 
-
-class ApprovalRejected(MessageData):
+class ApprovalRejected(ApprovalData):
     """Somebody else declined a change; it is not made."""
 
     TYPE: ClassVar[str] = "reeve.approval.rejected.v1"
-    SOURCE: ClassVar[str] = "/reeve/gateway"
     ACTION: ClassVar[str] = "reject_change"
     EXAMPLE: ClassVar[dict[str, Any]] = {**_EXAMPLE, "reason": "two of us are enough"}
 
-    approval_id: str
-    kind: str
-    target: str
-    asked_by: str
     reason: str
 
 
-class ApprovalWithdrawn(MessageData):
+class ApprovalWithdrawn(ApprovalData):
     """Whoever asked for a change took it back before it was decided."""
 
     TYPE: ClassVar[str] = "reeve.approval.withdrawn.v1"
-    SOURCE: ClassVar[str] = "/reeve/gateway"
     ACTION: ClassVar[str] = "withdraw_change"
     EXAMPLE: ClassVar[dict[str, Any]] = _EXAMPLE
 
-    approval_id: str
-    kind: str
-    target: str
-    asked_by: str
 
-
-class ApprovalExpired(MessageData):
+class ApprovalExpired(ApprovalData):
     """Nobody decided a change in time; it is not made."""
 
     TYPE: ClassVar[str] = "reeve.approval.expired.v1"
-    SOURCE: ClassVar[str] = "/reeve/gateway"
     ACTION: ClassVar[str] = "expire_change"
     EXAMPLE: ClassVar[dict[str, Any]] = _EXAMPLE
 
-    approval_id: str
-    kind: str
-    target: str
-    asked_by: str
 
-
-class ApprovalFailed(MessageData):
+class ApprovalFailed(ApprovalData):
     """A change was approved and could no longer be made as it was asked for: `failure` is the code of the reason."""
 
     TYPE: ClassVar[str] = "reeve.approval.failed.v1"
-    SOURCE: ClassVar[str] = "/reeve/gateway"
     ACTION: ClassVar[str] = "approve_change"
     EXAMPLE: ClassVar[dict[str, Any]] = {**_EXAMPLE, "failure": "version_conflict", "outcome": "failure"}
 
-    approval_id: str
-    kind: str
-    target: str
-    asked_by: str
     failure: str
     outcome: Literal["failure"] = "failure"
