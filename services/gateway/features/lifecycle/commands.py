@@ -54,7 +54,7 @@ async def change_status(
     """Switch an account on or off, and say whether that changed anything. Switched off, it has no session, no
     link and no permission for a time left. Raises what `begin_change` does, and the refusals of `may_set_active`."""
     grantor, user = await begin_change(session, caller, user_id=user_id, version=version, four_eyes=four_eyes)
-    await _refuse(session, grantor, user, is_active=is_active)
+    await refuse_status(session, grantor, user, is_active=is_active)
     if user.is_active == is_active:
         return user, False
     change = {"is_active": {"old": user.is_active, "new": is_active}}
@@ -92,7 +92,7 @@ async def delete_user(
     they are known again, and refused, as whoever was only deleted is.
     """
     grantor, user = await begin_change(session, caller, user_id=user_id, version=version, needs="users:delete")
-    await _refuse(session, grantor, user, is_active=False)
+    await refuse_status(session, grantor, user, is_active=False)
     if user.is_active:
         await users_store.put(session, user_id, is_active=False)
         deleted = UserDeleted(user_id=user_id, changes={"is_active": Change(old=True, new=False)})
@@ -123,7 +123,8 @@ async def revoke_sessions(
     return user, True
 
 
-async def _refuse(session: Session, grantor: Grantor, user: User, *, is_active: bool) -> None:
+async def refuse_status(session: Session, grantor: Grantor, user: User, *, is_active: bool) -> None:
+    """Raise what keeps the grantor from switching this account on or off, as things are now."""
     refusal = may_set_active(
         grantor,
         grantee_of(user),

@@ -5,7 +5,7 @@ Each is judged twice by the rules of the direct change: for whoever approves it,
 
 from libs.common.database.engine import Session
 from libs.common.identity import Caller
-from services.gateway.access.grants import may_assign, may_change_role, may_edit, may_set_active, refused
+from services.gateway.access.grants import may_assign, may_edit, refused
 from services.gateway.features.approvals.commands import Kind
 from services.gateway.features.approvals.models import Approval
 from services.gateway.features.lifecycle import commands as lifecycle
@@ -40,16 +40,8 @@ async def _judge_creation(session: Session, caller: Caller, approval: Approval) 
 
 async def _judge_role(session: Session, caller: Caller, approval: Approval) -> None:
     grantor = await current_grantor(session, caller, needs=NEEDED)
-    role: str = approval.inputs["role"]
-    refusal = may_change_role(
-        grantor,
-        grantee_of(await store.get(session, approval.target_id)),
-        role,
-        await get_rights(session, role),
-        active_super_admins=await store.count_active_super_admins(session),
-    )
-    if refusal is not None:
-        raise refused(refusal)
+    user = await store.get(session, approval.target_id)
+    await accounts.refuse_role(session, grantor, user, approval.inputs["role"])
 
 
 async def _change_role(session: Session, caller: Caller, approval: Approval, cause: str) -> None:
@@ -61,14 +53,8 @@ async def _change_role(session: Session, caller: Caller, approval: Approval, cau
 
 async def _judge_status(session: Session, caller: Caller, approval: Approval) -> None:
     grantor = await current_grantor(session, caller, needs=NEEDED)
-    refusal = may_set_active(
-        grantor,
-        grantee_of(await store.get(session, approval.target_id)),
-        is_active=approval.inputs["is_active"],
-        active_super_admins=await store.count_active_super_admins(session),
-    )
-    if refusal is not None:
-        raise refused(refusal)
+    user = await store.get(session, approval.target_id)
+    await lifecycle.refuse_status(session, grantor, user, is_active=approval.inputs["is_active"])
 
 
 async def _change_status(session: Session, caller: Caller, approval: Approval, cause: str) -> None:

@@ -11,8 +11,8 @@ from libs.common.identity import Caller, Level
 from libs.common.ids import new_id
 from services.gateway.access import store as access_store
 from services.gateway.access.events import access_ended, event_of
-from services.gateway.access.grants import may_assign, may_change_role, may_edit, needs_four_eyes, refused
-from services.gateway.access.permissions import NO_RIGHTS
+from services.gateway.access.grants import Grantor, may_assign, may_change_role, may_edit, needs_four_eyes, refused
+from services.gateway.access.permissions import NO_RIGHTS, Rights
 from services.gateway.facts import FactKind
 from services.gateway.features.approvals.models import Approval, Asked, Basis, Waiting
 from services.gateway.features.links import store as links_store
@@ -144,16 +144,7 @@ async def change_role(
     `version` is the one that the caller saw, None for any.
     """
     grantor, user = await begin_change(session, caller, user_id=user_id, version=version, four_eyes=four_eyes)
-    rights = await get_rights(session, role)
-    refusal = may_change_role(
-        grantor,
-        grantee_of(user),
-        role,
-        rights,
-        active_super_admins=await store.count_active_super_admins(session),
-    )
-    if refusal is not None:
-        raise refused(refusal)
+    rights = await refuse_role(session, grantor, user, role)
     if user.role == role:
         return user, False
     basis: Basis | None = None
@@ -223,3 +214,18 @@ def created(user: User, basis: Basis | None = None) -> UserCreated:
 
 def _taken() -> Conflict:
     return Conflict("there is an account with this e-mail address", code="user_exists")
+
+
+async def refuse_role(session: Session, grantor: Grantor, user: User, role: str) -> Rights:
+    """The rights that the role gives. Raises what keeps the grantor from giving it to this account, as things are now."""
+    rights = await get_rights(session, role)
+    refusal = may_change_role(
+        grantor,
+        grantee_of(user),
+        role,
+        rights,
+        active_super_admins=await store.count_active_super_admins(session),
+    )
+    if refusal is not None:
+        raise refused(refusal)
+    return rights
