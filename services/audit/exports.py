@@ -1,7 +1,7 @@
 """The audit log as a source of exports: in the log's own order, up to where it ended when the job began."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,8 +9,7 @@ from typing import Any
 from libs.common.database.engine import Connection, Database
 from libs.common.database.exports import ExportJob
 from libs.common.errors import Invalid
-from libs.common.exports.files import COMPRESSIONS, ByteFile, Compression
-from libs.common.exports.parquet import ParquetFile
+from libs.common.exports.formats import Encode, file_of, head_of, write_rows
 from libs.common.exports.rows import Column, CsvRows, JsonRows, Kind, Row
 from libs.common.exports.source import GrowingFile, Question, Write
 from services.audit.models import ocsf
@@ -32,8 +31,6 @@ _KINDS: Mapping[str, Kind] = {
 }  # fmt: skip
 COLUMNS = tuple(Column(name, _KINDS.get(name, "text")) for name in store.names())
 _NAMES = tuple(column.name for column in COLUMNS)
-
-Encode = Callable[[Iterable[Row]], bytes]
 
 
 class AuditSource:
@@ -66,12 +63,11 @@ class AuditSource:
 
     def open(self, job: ExportJob, path: Path) -> GrowingFile:
         """Rows for Parquet, bytes for everything else."""
-        compression: Compression = next(one for one in COMPRESSIONS if one == job.compression)
-        return ParquetFile(path, COLUMNS, compression) if job.format == "parquet" else ByteFile(path, compression)
+        return file_of(job, path, COLUMNS)
 
     def head(self, job: ExportJob) -> bytes | None:
         """The names of the columns, where they stand in a line of their own."""
-        return CsvRows(COLUMNS).head if job.format == "csv" else None
+        return head_of(job, COLUMNS)
 
     async def end(self, connection: Connection) -> int:
         """The size of the log."""
@@ -83,13 +79,8 @@ class AuditSource:
         await store.prepare(connection)
         if job.format == "jsonl":
             return await self._write_lines(connection, filters, start=start, stop=stop, write=write)
-        count, encode = 0, _encoder(job)
-        async for rows in store.rows(connection, filters, start=start, stop=stop):
-            await write(rows if encode is None else encode(rows))
-            count += len(rows)
-            # Whoever else lives in this process has a turn between a few milliseconds of encoding.
-            await asyncio.sleep(0)
-        return count
+        found = store.rows(connection, filters, start=start, stop=stop)
+        return await write_rows(found, write, _encoder(job))
 
     async def _write_lines(
         self, connection: Connection, filters: Filters, *, start: int, stop: int, write: Write

@@ -3,8 +3,7 @@
 A row is written as it is when its window is read; what changes afterwards is not in the file.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_origin
@@ -16,8 +15,7 @@ from libs.common.database.engine import Connection
 from libs.common.database.exports import ExportJob
 from libs.common.errors import Invalid
 from libs.common.events.envelope import rfc3339
-from libs.common.exports.files import COMPRESSIONS, ByteFile, Compression
-from libs.common.exports.parquet import ParquetFile
+from libs.common.exports.formats import Encode, file_of, head_of, write_rows
 from libs.common.exports.rows import Column, CsvRows, JsonRows, Row
 from libs.common.exports.source import GrowingFile, Question, Write
 
@@ -61,12 +59,11 @@ class NumberedSource(Generic[FiltersT]):
 
     def open(self, job: ExportJob, path: Path) -> GrowingFile:
         """Rows for Parquet, bytes for everything else."""
-        compression: Compression = next(one for one in COMPRESSIONS if one == job.compression)
-        return ParquetFile(path, self._columns, compression) if job.format == "parquet" else ByteFile(path, compression)
+        return file_of(job, path, self._columns)
 
     def head(self, job: ExportJob) -> bytes | None:
         """The names of the columns, where they stand in a line of their own."""
-        return CsvRows(self._columns).head if job.format == "csv" else None
+        return head_of(job, self._columns)
 
     async def end(self, connection: Connection) -> int:
         """The number behind the last row."""
@@ -74,13 +71,8 @@ class NumberedSource(Generic[FiltersT]):
 
     async def write_window(self, connection: Connection, job: ExportJob, *, start: int, stop: int, write: Write) -> int:
         """The rows of these numbers that the filters find."""
-        count, encode = 0, self._encoder(job)
-        async for rows in self._rows(connection, self._asked(job.filters), start, stop):
-            await write(rows if encode is None else encode(rows))
-            count += len(rows)
-            # Whoever else lives in this process has a turn between a few milliseconds of encoding.
-            await asyncio.sleep(0)
-        return count
+        found = self._rows(connection, self._asked(job.filters), start, stop)
+        return await write_rows(found, write, self._encoder(job))
 
     async def checkpoint(self, connection: Connection, ends: int) -> str | None:
         """Nothing vouches for rows that may change."""
@@ -99,7 +91,7 @@ class NumberedSource(Generic[FiltersT]):
             place = ".".join(str(part) for part in errors[0]["loc"])
             raise Invalid(f"{place}: {errors[0]['msg']}", code="validation_error", errors=errors) from None
 
-    def _encoder(self, job: ExportJob) -> Callable[[Iterable[Row]], bytes] | None:
+    def _encoder(self, job: ExportJob) -> Encode | None:
         match job.format:
             case "csv":
                 return CsvRows(self._columns)
