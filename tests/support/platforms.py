@@ -18,7 +18,7 @@ CLIENT = {
     "scopes": ["events:publish"], "event_types": ["com.shop.*", "platform.*"],
 }  # fmt: skip
 SECOND_GATEWAY = "gateway-2"
-CONNECTIONS = {"REEVE_DATABASE_CONNECTIONS": "3"}
+CONNECTIONS = {"REEVE_DATABASE_CONNECTIONS": "2"}
 """Several platforms under test share the 100 connections of a usual Postgres."""
 
 

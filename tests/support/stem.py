@@ -52,6 +52,8 @@ class Stem:
             if "code" in told:
                 self.ended[told["pid"]] = told["code"]
             else:
+                # A long run gives numbers of processes a second time.
+                self.ended.pop(told["pid"], None)
                 self._born.put_nowait(told["pid"])
 
 

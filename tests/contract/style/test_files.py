@@ -3,7 +3,9 @@
 import ast
 import re
 import subprocess
+from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 ROOT = Path(__file__).parents[3]
 FOLDERS = ("libs", "services", "tests", "deploy")
@@ -17,28 +19,38 @@ FILES = sorted(file for folder in FOLDERS for file in (ROOT / folder).rglob("*.p
 SOURCES = [file for file in FILES if file.relative_to(ROOT).parts[0] in ("libs", "services")]
 
 
+class Told(NamedTuple):
+    """What is asked of a file; its tree is not kept, a thousand would fill the memory."""
+
+    head: str
+    silent: list[str]
+    """Public classes without a docstring, with their lines."""
+    statements: int
+
+
+@cache
+def told(file: Path) -> Told:
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    classes = [one for one in tree.body if isinstance(one, ast.ClassDef) and not one.name.startswith("_")]
+    silent = [f"{one.lineno} {one.name}" for one in classes if not ast.get_docstring(one)]
+    return Told((ast.get_docstring(tree) or "").strip(), silent, len(tree.body))
+
+
 def test_there_are_files() -> None:
     assert len(SOURCES) > 100
 
 
 def test_every_module_begins_with_a_sentence() -> None:
-    bare = [file for file in FILES if not (ast.get_docstring(ast.parse(file.read_text())) or "").strip()]
-    assert [str(file.relative_to(ROOT)) for file in bare] == []
+    assert [str(file.relative_to(ROOT)) for file in FILES if not told(file).head] == []
 
 
 def test_every_sentence_at_the_head_ends() -> None:
-    heads = {file: (ast.get_docstring(ast.parse(file.read_text())) or "").split("\n\n")[0] for file in SOURCES}
-    assert [str(file.relative_to(ROOT)) for file, head in heads.items() if head.rstrip()[-1:] not in ".!?:`"] == []
+    heads = {file: told(file).head.split("\n\n")[0].rstrip() for file in SOURCES}
+    assert [str(file.relative_to(ROOT)) for file, head in heads.items() if head[-1:] not in ".!?:`"] == []
 
 
 def test_every_public_class_says_what_it_answers_for() -> None:
-    silent = [
-        f"{file.relative_to(ROOT)}:{node.lineno} {node.name}"
-        for file in SOURCES
-        for node in ast.parse(file.read_text()).body
-        if isinstance(node, ast.ClassDef) and not node.name.startswith("_") and not ast.get_docstring(node)
-    ]
-    assert silent == []
+    assert [f"{file.relative_to(ROOT)}:{one}" for file in SOURCES for one in told(file).silent] == []
 
 
 def test_no_file_is_too_long() -> None:
@@ -68,9 +80,7 @@ def test_nothing_is_left_for_later_or_left_out() -> None:
 
 def test_packages_export_nothing() -> None:
     exporting = [
-        str(file.relative_to(ROOT))
-        for file in FILES
-        if file.name == "__init__.py" and len(ast.parse(file.read_text()).body) != 1
+        str(file.relative_to(ROOT)) for file in FILES if file.name == "__init__.py" and told(file).statements != 1
     ]
     assert exporting == []
 
