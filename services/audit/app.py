@@ -9,6 +9,7 @@ from libs.common.database.engine import Database, Session
 from libs.common.database.migrate import is_current
 from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.commands import CommandConsumer
+from libs.common.delivery.refusals import Refusals
 from libs.common.delivery.relay import Relay
 from libs.common.delivery.subscriber import Handle, Subscriber
 from libs.common.errors import Unavailable
@@ -160,6 +161,7 @@ def build(
         letters=quarantine,
         checks_services=True,
         registered=open_book(database),
+        refusals=Refusals(source=SPEAKS_AS, queue=AUDIT_EVENTS.name),
     )
     relay = Relay(database, transport, producer=NAME)
 

@@ -10,7 +10,7 @@ from libs.common import logs
 from libs.common.assertions import AssertionMinter, AssertionVerifier
 from libs.common.broker.topology import EVENTS, GATEWAY_OUTCOMES
 from libs.common.broker.transport import Transport
-from libs.common.database.engine import Database
+from libs.common.database.engine import Database, Session
 from libs.common.database.group_commit import GroupCommit
 from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.commands import CommandClient
@@ -60,7 +60,7 @@ from services.gateway.features.auth.routes import router as auth_router
 from services.gateway.features.clients.commands import register_configured
 from services.gateway.features.clients.routes import router as clients_router
 from services.gateway.features.detection.commands import DryRuns
-from services.gateway.features.detection.handlers import Judge
+from services.gateway.features.detection.handlers import Judge, note_refusals
 from services.gateway.features.detection.routes import router as detection_router
 from services.gateway.features.detection.store import ensure_builtin
 from services.gateway.features.event_types.commands import EventTypes
@@ -251,9 +251,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         for one in arrived:
             client.resolve(one.event)
 
-    outcomes = Subscriber(
-        database, transport, GATEWAY_OUTCOMES, handle=complete_operations, catalog=CATALOG, after=resolve
-    )
+    outcomes = Subscriber(database, transport, GATEWAY_OUTCOMES, handle=_take_in, catalog=CATALOG, after=resolve)
     relay = Relay(database, transport, producer=NAME)
 
     async def close() -> None:
@@ -278,6 +276,11 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
         database=database,
         close=close,
     )  # fmt: skip
+
+
+async def _take_in(session: Session, arrived: Sequence[Arrived]) -> None:
+    await complete_operations(session, arrived)
+    await note_refusals(session, arrived)
 
 
 def _event_types(database: Database, hub: Hub) -> EventTypes:

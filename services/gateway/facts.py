@@ -21,6 +21,8 @@ class FactKind(StrEnum):
     TARGET_READ = "target_read"
     """Somebody read what `key` names; told once a minute by each gateway. An export weighs as many reads."""
     PRIVILEGE_CHANGED = "privilege_changed"
+    MESSAGE_REFUSED = "message_refused"
+    """A service refused messages of the broker's user that `client_id` names, as many as it weighs; told once a minute."""
 
 
 @dataclass(frozen=True, slots=True)

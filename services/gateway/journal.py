@@ -19,7 +19,7 @@ from libs.common.events.requests import OperationAccepted, RequestRecorded
 from libs.common.identity import Caller
 from libs.common.ids import new_id
 from services.gateway.facts import Fact
-from services.gateway.store import NewOperation, Unit
+from services.gateway.store import NewOperation, TakenEvent, Unit
 
 
 class Journal:
@@ -36,6 +36,10 @@ class Journal:
     async def record(self, *events: Event, facts: Sequence[Fact] = ()) -> None:
         """Commit events and facts. Raises `Unavailable` (503 `audit_unavailable`) when they cannot be stored in time."""
         await self._commit(Unit(rows=tuple(outbox.outbox_row(event) for event in events), facts=tuple(facts)))
+
+    async def take_in(self, *events: Event) -> None:
+        """Commit events of platforms; one that was committed before, by its source and id, changes nothing. Raises as `record`."""
+        await self._commit(Unit(rows=(), taken=tuple(TakenEvent(one.source, outbox.outbox_row(one)) for one in events)))
 
     async def submit(self, command: Event, *, queue: Queue, reply_to: str, caller: Caller) -> None:
         """Commit a command, its operation and the event that says it was accepted, together."""

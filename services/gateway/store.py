@@ -2,14 +2,18 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import asyncpg
 import orjson
 
-from libs.common.database import outbox
+from libs.common.database import inbox, outbox
 from libs.common.database.engine import Session, driver
 from libs.common.database.outbox import OutboxRow
 from services.gateway.facts import Fact
+
+TAKEN_OVER_HTTP = "gateway.http"
+"""The inbox's consumer of what platforms post."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,13 @@ class NewOperation:
     correlation_id: str | None
 
 
+class TakenEvent(NamedTuple):
+    """An event of a platform that came over HTTP; its source and id are its name for ever."""
+
+    source: str
+    row: OutboxRow
+
+
 @dataclass(frozen=True, slots=True)
 class Unit:
     """What one request leaves behind; written whole or not at all."""
@@ -30,6 +41,8 @@ class Unit:
     rows: tuple[OutboxRow, ...]
     operation: NewOperation | None = None
     facts: tuple[Fact, ...] = ()
+    taken: tuple[TakenEvent, ...] = ()
+    """Written but for those that were taken before."""
 
 
 _OPERATIONS = """
@@ -47,10 +60,27 @@ _FACTS = """
 
 
 async def write_units(connection: asyncpg.Connection, units: Sequence[Unit]) -> None:
-    """Write all units in one statement, which is a transaction of its own where none is open."""
+    """Write all units in one statement, which is a transaction of its own where none is open.
+
+    Only where platforms sent events it takes a transaction: they may come again, and are then written no more.
+    """
     rows = [row for unit in units for row in unit.rows]
+    taken = [one for unit in units for one in unit.taken]
+    if not taken:
+        await _write(connection, units, rows)
+        return
+    by_name = {(one.source, one.row.event_id): one.row for one in reversed(taken)}
+    async with connection.transaction():
+        new = await inbox.admit_foreign(connection, TAKEN_OVER_HTTP, list(by_name))
+        rows += [row for name, row in reversed(by_name.items()) if name in new]
+        await _write(connection, units, rows)
+
+
+async def _write(connection: asyncpg.Connection, units: Sequence[Unit], rows: Sequence[OutboxRow]) -> None:
     operations = [unit.operation for unit in units if unit.operation is not None]
     facts = [fact for unit in units for fact in unit.facts]
+    if not rows and not facts:
+        return
     if not rows:
         await connection.execute(_FACTS.format(number=1), _json(facts))
         return

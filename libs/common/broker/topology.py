@@ -47,7 +47,7 @@ GATEWAY_OUTCOMES = Queue(
     "gateway.outcomes", EVENTS,
     ("reeve.operation.rejected.#", "reeve.setting.#", "reeve.notification.#", "reeve.alert.#", "reeve.export.#",
      "reeve.saved_search.#", "reeve.redaction.#", "reeve.quarantine.#", "reeve.sink.#",
-     "reeve.audit.retention.#"),
+     "reeve.audit.retention.#", "reeve.message.refused.#"),
 )  # fmt: skip
 
 QUEUES = (

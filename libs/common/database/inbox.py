@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import asyncpg
+
 from libs.common.database.engine import Session, driver
 
 _LOCK = """
@@ -113,8 +115,16 @@ async def admit(session: Session, *, consumer: str, arrivals: Sequence[Arrival])
         else:
             foreign[arrival.source, arrival.event_id] = None
     new_numbers = await _admit_numbers(session, consumer, numbers) if numbers else {}
-    new_foreign = await _admit_foreign(session, consumer, list(foreign)) if foreign else set()
+    new_foreign = await admit_foreign(driver(session), consumer, list(foreign)) if foreign else set()
     return [_take(arrival, new_numbers, new_foreign) for arrival in arrivals]
+
+
+async def admit_foreign(
+    connection: asyncpg.Connection, consumer: str, keys: Sequence[tuple[str, str]]
+) -> set[tuple[str, str]]:
+    """Of messages that nobody numbers, by source and id: those seen for the first time, recorded in the open transaction."""
+    rows = await connection.fetch(_ADMIT_FOREIGN, consumer, [k[0] for k in keys], [k[1] for k in keys])
+    return {(row["source"], row["event_id"]) for row in rows}
 
 
 def fresh(progress: Progress, numbers: Iterable[int], seen: frozenset[int]) -> set[int]:
@@ -218,11 +228,6 @@ async def _compact(session: Session, consumer: str, producer: str, progress: Pro
     watermark = progress.watermark if joined is None else joined
     dropped = await connection.execute(_DROP_SEEN, consumer, producer, watermark)
     return Progress(watermark, progress.above - int(dropped.removeprefix("DELETE ")))
-
-
-async def _admit_foreign(session: Session, consumer: str, keys: list[tuple[str, str]]) -> set[tuple[str, str]]:
-    rows = await driver(session).fetch(_ADMIT_FOREIGN, consumer, [k[0] for k in keys], [k[1] for k in keys])
-    return {(row["source"], row["event_id"]) for row in rows}
 
 
 def _take(arrival: Arrival, numbers: dict[str, set[int]], foreign: set[tuple[str, str]]) -> bool:

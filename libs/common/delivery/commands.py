@@ -20,6 +20,7 @@ from libs.common.database import outbox
 from libs.common.database.engine import Database, Session
 from libs.common.delivery.arrivals import Again, Arrived, Refused
 from libs.common.delivery.asked import outcome_of
+from libs.common.delivery.refusals import Refusals
 from libs.common.delivery.subscriber import Subscriber
 from libs.common.errors import ReeveError
 from libs.common.events.catalog import Catalog
@@ -111,8 +112,9 @@ class CommandConsumer:
         self._replies: dict[str, list[bytes]] = {}
         self._guard_from: str | None = None
         self._subscriber = Subscriber(
-            database, transport, queue, handle=self._apply, after=self._reply, give_up=self._fail, catalog=catalog
-        )
+            database, transport, queue, handle=self._apply, after=self._reply, give_up=self._fail, catalog=catalog,
+            refusals=Refusals(source=source, queue=queue.name),
+        )  # fmt: skip
 
     async def run(self) -> None:
         """Consume until cancelled."""

@@ -18,13 +18,14 @@ from libs.common import logs, telemetry
 from libs.common.broker.topology import Queue
 from libs.common.broker.transport import Subscription, Transport, Unconfirmed, Unroutable
 from libs.common.crashpoint import crashpoint
-from libs.common.database import dead_letters, inbox, senders
+from libs.common.database import dead_letters, inbox, outbox, senders
 from libs.common.database.dead_letters import DeadLetter
 from libs.common.database.engine import Database, Session, is_transient
 from libs.common.delivery.ahead import Opened, ReadAhead
 from libs.common.delivery.arrivals import Again, Arrived, Parked, Refused, alone, arrival_of, culprit, letter_of
 from libs.common.delivery.backoff import backoff_seconds
 from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
+from libs.common.delivery.refusals import Name, Refusals
 from libs.common.delivery.senders import RegisteredClient, misfit, refusal
 from libs.common.errors import Unavailable
 from libs.common.events.catalog import Catalog
@@ -82,7 +83,8 @@ class Subscriber:
     event which `handle` could not apply a dead letter. `letters` is where these are kept. With `checks_services` the
     data of Reeve's own services is held against the catalogue as well, as far as `Catalog.misfit` goes. With `registered`
     what platforms send is held to the schemas of their types; `handle` then learns of these from the same queue, so that
-    its order decides: what stands behind a change is judged by it, and what stands before is not.
+    its order decides: what stands behind a change is judged by it, and what stands before is not. With `refusals` the
+    outbox tells who sends what is parked.
     """
 
     def __init__(
@@ -99,6 +101,7 @@ class Subscriber:
         letters: Letters = dead_letters,
         checks_services: bool = False,
         registered: SchemaBook | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._database = database
         self._transport = transport
@@ -111,6 +114,7 @@ class Subscriber:
         self._letters = letters
         self._checks_services = checks_services
         self._registered = registered
+        self._refusals = refusals
         self._clients: dict[str, RegisteredClient] | None = None
         self._pruned = 0.0
 
@@ -138,6 +142,7 @@ class Subscriber:
             await self._take_in(run)
         crashpoint("cons.before_ack")
         await subscription.settle([opened.delivery for opened in messages])
+        await self._tell_rest()
         await self._prune()
 
     async def _take_in(self, run: Sequence[Opened]) -> None:
@@ -180,6 +185,14 @@ class Subscriber:
             else:
                 by_itself = message if len(opened.events) == 1 else alone(message, event)
                 parked.append(Parked(by_itself, reason, arrival_of(one)))
+
+    async def _tell_rest(self) -> None:
+        """Tell of what was refused in a minute that has passed since."""
+        if self._refusals is not None and (told := self._refusals.due(())):
+            with contextlib.suppress(Unavailable):
+                async with self._database.transaction() as session:
+                    await outbox.emit(session, *self._refusals.events(told))
+                self._refusals.note((), told)
 
     async def _prune(self) -> None:
         now = asyncio.get_running_loop().time()
@@ -242,6 +255,7 @@ class Subscriber:
         if not arrived and not parked:
             return (), ()
         started_ns = time_ns()
+        told: Mapping[Name, int] = {}
         async with self._database.transaction() as session:
             arrivals = [arrival_of(one) for one in arrived]
             numbered = [one.arrival for one in parked if one.arrival is not None]
@@ -255,6 +269,9 @@ class Subscriber:
                 await self._handle(session, first)
             if letters:
                 await self._letters.append(session, [letter_of(self._queue, one) for one in letters])
+                if self._refusals is not None:
+                    told = self._refusals.due(letters)
+                    await outbox.emit(session, *self._refusals.events(told))
                 for one in letters:
                     if one.culprit is not None and self._give_up is not None:
                         await self._give_up(session, one.culprit)
@@ -262,6 +279,8 @@ class Subscriber:
                 again = [one for one in parked if one.arrival is not None and not fresh[id(one.arrival)]]
                 await self._letters.note_repetition(session, [letter_of(self._queue, one) for one in again])
             crashpoint("cons.before_commit")
+        if self._refusals is not None:
+            self._refusals.note(letters, told)
         self._trace(first, started_ns)
         EVENTS_CONSUMED.labels(self._queue.name).inc(len(first))
         INBOX_DUPLICATES.labels(self._queue.name).inc(len(arrived) - len(first))

@@ -12,6 +12,7 @@ from libs.common.events import (
     platform,
     quarantine,
     redactions,
+    refusals,
     requests,
     retention,
     saved_searches,
@@ -28,7 +29,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, approvals, settings, notifications, platform, audit, exports, saved_searches,
-        deliveries, redactions, quarantine, security, retention, sinks, erasures, event_types,
+        deliveries, redactions, quarantine, security, retention, sinks, erasures, event_types, refusals,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

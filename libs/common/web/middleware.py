@@ -227,6 +227,10 @@ class Edge:
         if exchange.status:
             raise errors.AnswerCutShort from error
         headers = [(name.lower().encode("ascii"), value.encode("latin-1")) for name, value in problem.headers.items()]
+        # What a guard left for the answer, such as the state of a limit, is as true of an error.
+        own = {name for name, _ in headers}
+        state = exchange.scope.get("state", {})
+        headers += [one for one in state.get("response_headers", ()) if one[0] not in own]
         if problem.status == 405:
             headers = [(b"allow", ", ".join(self._allowed(exchange.scope)).encode("ascii"))]
         if not exchange.body_ended or problem.status == 413:

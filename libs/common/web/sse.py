@@ -22,6 +22,8 @@ from libs.common.web.errors import AnswerCutShort
 STREAMS = "reeve.streams"
 """Where the edge leaves the application's `Streams` in the ASGI scope."""
 HEARTBEAT_SECONDS = 15.0
+CHECK_SECONDS = 10.0
+"""How often it is asked whether a client may still listen: what was looked up may be five seconds old by then."""
 MOST_FRAMES = 256
 MOST_CLIENTS = 5000
 WRITE_SECONDS = 30.0
@@ -140,12 +142,15 @@ def event_stream(
     still_allowed: Callable[[], Awaitable[bool]] | None = None,
     most_frames: int = MOST_FRAMES,
     heartbeat_seconds: float = HEARTBEAT_SECONDS,
+    check_seconds: float = CHECK_SECONDS,
 ) -> Response:
     """The answer of a route that streams. Ends when the client goes, at shutdown, or when `still_allowed`,
-    asked with every heartbeat, says no. Raises 503 `too_many_streams` before it begins.
+    asked every `check_seconds`, says no. Raises 503 `too_many_streams` before it begins.
     """
     streams: Streams = request.scope[STREAMS]
-    return _EventStream(streams, subscribe, still_allowed, most_frames, heartbeat_seconds)
+    return _EventStream(
+        streams, subscribe, still_allowed, most_frames, heartbeat_seconds=heartbeat_seconds, check_seconds=check_seconds
+    )
 
 
 class _EventStream(Response):
@@ -155,7 +160,9 @@ class _EventStream(Response):
         subscribe: Subscribe,
         still_allowed: Callable[[], Awaitable[bool]] | None,
         most_frames: int,
+        *,
         heartbeat_seconds: float,
+        check_seconds: float,
     ) -> None:
         super().__init__(media_type="text/event-stream")
         self._streams = streams
@@ -163,6 +170,7 @@ class _EventStream(Response):
         self._still_allowed = still_allowed
         self._most_frames = most_frames
         self._heartbeat_seconds = heartbeat_seconds
+        self._check_seconds = check_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._streams.opened(most_frames=self._most_frames) as stream:
@@ -177,13 +185,16 @@ class _EventStream(Response):
         await self._write(send, b"retry: %d\n\n" % random.randint(1000, 5000))  # noqa: S311
         loop = asyncio.get_running_loop()
         beat = loop.time() + self._heartbeat_seconds
+        check = loop.time() + self._check_seconds
         while not stream.has_ended:
-            if await stream.wait(beat - loop.time()):
+            if await stream.wait(min(beat, check) - loop.time()):
                 await self._write(send, stream.take())
-            if loop.time() >= beat:
-                beat = loop.time() + self._heartbeat_seconds
+            if loop.time() >= check:
+                check = loop.time() + self._check_seconds
                 if self._still_allowed is not None and not await self._still_allowed():
                     break
+            if loop.time() >= beat:
+                beat = loop.time() + self._heartbeat_seconds
                 await self._write(send, _HEARTBEAT)
         await self._write(send, stream.take() + _BYE, more=False)
 

@@ -12,6 +12,7 @@ from libs.common import logs
 from libs.common.broker.transport import Message, Transport, Unconfirmed, Unroutable
 from libs.common.delivery.packing import FIRST_NUMBER, LAST_NUMBER
 from libs.common.delivery.senders import producer_of
+from libs.common.errors import RateLimited
 from libs.common.events.envelope import Event, MalformedEvent, decode_message
 from libs.common.identity import Actor
 from libs.common.web.sse import Stream, frame
@@ -21,6 +22,9 @@ from services.gateway.stream.ring import Heard, Ring
 from services.gateway.stream.topics import Topic, hears, said, topics_of
 
 GAP = "gap"
+MOST_STREAMS = 5
+"""Streams that one administrator may have open in a process at once."""
+STREAM_RETRY_SECONDS = 5
 
 log = logs.get("stream")
 
@@ -71,7 +75,16 @@ class Hub:
                 await asyncio.sleep(0.5)
 
     def join(self, stream: Stream, actor: Actor, topics: frozenset[Topic], last_event_id: str | None) -> Client:
-        """A new client, with what it missed already queued, or a `gap` where that cannot be known."""
+        """A new client, with what it missed already queued, or a `gap` where that cannot be known.
+
+        Raises 429 `too_many_streams` for an actor who has as many as one may have.
+        """
+        if sum(one.actor.id == actor.id and not one.stream.has_ended for one in self._clients) >= MOST_STREAMS:
+            raise RateLimited(
+                f"you have {MOST_STREAMS} streams open, which is the most there may be; end one of them",
+                code="too_many_streams",
+                retry_after_seconds=STREAM_RETRY_SECONDS,
+            )
         known = cursors.read(last_event_id) if last_event_id else None
         client = Client(actor=actor, topics=topics, cursor=dict(self._ring.seen), stream=stream)
         if last_event_id and (known is None or not self._ring.holds_all_after(known)):

@@ -56,6 +56,9 @@ PUBLISHES = [
     ("audit", EVENTS, "reeve.audit.retention.changed.v1"),
     ("audit", EVENTS, "reeve.sink.created.v1"),
     ("audit", EVENTS, "reeve.operation.rejected.v1"),
+    ("audit", EVENTS, "reeve.message.refused.v1"),
+    ("settings", EVENTS, "reeve.message.refused.v1"),
+    ("notifications", EVENTS, "reeve.message.refused.v1"),
     ("audit", DEAD, AUDIT_EVENTS.name),
 ]
 REFUSED = [

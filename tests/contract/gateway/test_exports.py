@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Iterator
 from typing import Any
+from uuid import UUID
 
 import httpx
 import pytest
@@ -197,3 +198,25 @@ def test_each_step_is_in_the_audit_log(house: House, admin: httpx.Client) -> Non
     assert job["download_url"].partition("link=")[2] not in json.dumps(history)
     gone = admin.get(f"{EXPORTS}/{job['id']}/download")
     assert (gone.status_code, gone.json()["detail"]["error"]) == (410, "export_expired")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", f"/exports/{UUID(int=0)}", 404),
+        ("GET", f"/exports/{UUID(int=1)}", 404),
+        ("GET", f"/users/{UUID(int=0)}", 404),
+        ("GET", "/settings/there.is.none", 404),
+        ("GET", "/exports/no-id", 422),
+        ("POST", "/exports", 422),
+        ("GET", "/exports", 200),
+    ],
+)
+def test_every_answer_says_what_is_left_of_the_limit_whoever_found_the_error(
+    house: House, method: str, path: str, status: int
+) -> None:
+    with house.client() as http:
+        answer = http.request(method, f"{ADMIN}{path}", json={} if method == "POST" else None)
+    assert answer.status_code == status, answer.text
+    for name in ("ratelimit", "ratelimit-policy"):
+        assert len(answer.headers.get_list(name)) == 1

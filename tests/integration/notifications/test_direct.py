@@ -5,8 +5,11 @@ from typing import Any
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from libs.common.assertions import HEADER
+from libs.common.database import inbox
+from libs.common.delivery.subscriber import INBOX_DAYS, MOST_INBOX_ROWS
 from libs.common.events.catalog import new_event
 from libs.common.events.envelope import STRUCTURED, Event, encode
 from libs.common.events.security import SecurityEventRaised
@@ -78,3 +81,25 @@ async def test_an_assertion_says_one_event_and_no_other(desk: Desk, reader: Read
     unasserted = await reader.client.put(f"/internal/notifications/direct/{'0' * 64}", content=encode(raised()))
     assert unasserted.status_code == 401
     assert await made(desk) == (0, 0)
+
+
+@pytest.mark.parametrize("days", [0.0, 6 / 1440, INBOX_DAYS - 0.01], ids=["at once", "six minutes later", "a purge"])
+async def test_a_captured_call_tells_nothing_more_when_it_is_made_again(
+    desk: Desk, reader: Reader, days: float
+) -> None:
+    """Within its thirty seconds by its own assertion, and later even by one of a new minute."""
+    event = raised()
+    sent = encode(event)
+    path = f"/internal/notifications/direct/{hashlib.sha256(sent).hexdigest()}"
+    caller = Caller(GATEWAY, Origin(), "c")
+    token = reader.minter.mint(caller, audience="notifications", permission="alerts:write", method="PUT", target=path)
+    for _ in range(3):
+        answer = await reader.client.put(path, content=sent, headers={HEADER: token, "content-type": STRUCTURED})
+        assert answer.status_code == 204
+    async with desk.database.transaction() as session:
+        await session.execute(
+            text("UPDATE inbox_foreign SET seen_at = seen_at - make_interval(secs => :days * 86400)"), {"days": days}
+        )
+        await inbox.prune(session, most_rows=MOST_INBOX_ROWS, older_than_days=INBOX_DAYS)
+    assert (await tell(reader, event)).status_code == 204
+    assert await made(desk) == (1, 1)

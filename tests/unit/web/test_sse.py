@@ -12,6 +12,7 @@ from libs.common.web import sse
 from libs.common.web.app import create_app
 from libs.common.web.errors import was_cut_short
 from libs.common.web.sse import Stream, Streams, event_stream, frame
+from services.gateway.access import lifetimes
 from tests.support.eventually import eventually
 from tests.unit.web.browser import ask
 
@@ -61,6 +62,7 @@ def station(
     *,
     still_allowed: Callable[[], Awaitable[bool]] | None = None,
     heartbeat_seconds: float = 15.0,
+    check_seconds: float = 10.0,
     most_frames: int = 256,
     most_clients: int = 5000,
     write_seconds: float = 30.0,
@@ -87,6 +89,7 @@ def station(
             subscribe,
             still_allowed=still_allowed,
             heartbeat_seconds=heartbeat_seconds,
+            check_seconds=check_seconds,
             most_frames=most_frames,
         )
 
@@ -165,20 +168,24 @@ async def test_the_usual_heartbeat_is_fifteen_seconds() -> None:
     assert sse.HEARTBEAT_SECONDS == 15
 
 
+async def test_what_was_looked_up_just_before_its_end_is_believed_for_fifteen_seconds_at_most() -> None:
+    assert sse.CHECK_SECONDS + lifetimes.CACHE_SECONDS <= 15
+
+
 async def test_a_client_that_may_no_longer_listen_is_sent_away() -> None:
     allowed = True
 
     async def still_allowed() -> bool:
         return allowed
 
-    app, listening = station(still_allowed=still_allowed, heartbeat_seconds=0.01)
+    app, listening = station(still_allowed=still_allowed, heartbeat_seconds=0.01, check_seconds=0.01)
     async with tuned_in(app, listening) as client:
         await eventually(lambda: b"heartbeat" in client.received)
         allowed = False
         await eventually(lambda: client.has_ended)
 
 
-async def test_a_busy_stream_is_checked_with_every_heartbeat_too() -> None:
+async def test_a_busy_stream_is_checked_as_often() -> None:
     asked = 0
 
     async def still_allowed() -> bool:
@@ -186,7 +193,7 @@ async def test_a_busy_stream_is_checked_with_every_heartbeat_too() -> None:
         asked += 1
         return asked < 3
 
-    app, listening = station(still_allowed=still_allowed, heartbeat_seconds=0.02)
+    app, listening = station(still_allowed=still_allowed, check_seconds=0.02)
     async with tuned_in(app, listening) as client:
 
         def keep_busy() -> bool:

@@ -1,4 +1,4 @@
-"""The judge: takes facts in one order, whichever gateway has its turn, and raises what the rules find in them.
+"""What services refused becomes facts; and the judge, which takes facts in one order, whichever gateway has its turn, and raises what the rules find in them.
 
 Placing facts, raising events and announcing them is one transaction. What a gateway keeps in memory are only the
 windows: whoever has its turn first reads up on what others judged meanwhile, so they are the same everywhere.
@@ -10,7 +10,9 @@ from collections.abc import Sequence
 
 from libs.common import logs
 from libs.common.database.engine import Database, Session, is_transient
-from services.gateway.facts import FactKind
+from libs.common.delivery.arrivals import Arrived
+from libs.common.events.refusals import MessagesRefused
+from services.gateway.facts import Fact, FactKind
 from services.gateway.features.detection import store
 from services.gateway.features.detection.models.rules import GroupBy, Rule
 from services.gateway.features.detection.models.windows import Episode, Episodes, Trigger, Windows
@@ -18,12 +20,31 @@ from services.gateway.features.detection.store import Clock
 from services.gateway.features.security_events import commands as security_events
 from services.gateway.features.security_events import store as events_store
 from services.gateway.features.security_events.models import NewSecurityEvent, SecurityEvent
+from services.gateway.store import note
 
 JUDGE_SECONDS = 1.0
 """How often it is looked for facts."""
 PRUNE_SECONDS = 600.0
 
+MOST_WEIGHT = 1_000_000
+
 log = logs.get("detection")
+
+
+async def note_refusals(session: Session, arrived: Sequence[Arrived]) -> None:
+    """Note a fact for each of these events that tells of refused messages."""
+    told = [MessagesRefused.model_validate(one.event.data) for one in arrived if one.event.type == MessagesRefused.TYPE]
+    if told:
+        await note(session, *[_refused(one) for one in told])
+
+
+def _refused(told: MessagesRefused) -> Fact:
+    return Fact(
+        FactKind.MESSAGE_REFUSED,
+        client_id=told.sender,
+        weight=min(told.count, MOST_WEIGHT),
+        details={"queue": told.queue, "reason": told.reason, "messages": told.count},
+    )
 
 
 class Judge:

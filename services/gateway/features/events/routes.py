@@ -48,6 +48,9 @@ _BODY: dict[str, Any] = {
 async def publish_events(request: Request, caller: MayPublish) -> AcceptedResponse:
     """Take CloudEvents 1.0 in structured, batched or binary mode. 202 after they are durable, all or none.
 
+    An event that came before, by its `source` and `id`, is answered the same and taken once; so a request whose answer was
+    lost may be sent again.
+
     Binary mode carries the attributes as `ce-*` headers and the data as the body. Data that does not fit the schema that is
     registered for its type is 422 `invalid_event`, with the place and the version that says so.
     """
@@ -56,6 +59,6 @@ async def publish_events(request: Request, caller: MayPublish) -> AcceptedRespon
     clients = await request.app.state.senders.clients()
     await types.book.refresh()
     await commands.check_events(events, caller, clients, types.book)
-    await request.app.state.journal.record(*[commands.attributed(event, caller) for event in events])
+    await request.app.state.journal.take_in(*[commands.attributed(event, caller) for event in events])
     request.state.recorded = True
     return AcceptedResponse(accepted=len(events))

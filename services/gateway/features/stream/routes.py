@@ -76,7 +76,7 @@ def _refuse_unheard(actor: Actor, topics: Iterable[Topic]) -> None:
 
 
 async def still_allowed(request: Request, topics: frozenset[Topic]) -> bool:
-    """Asked with every heartbeat: the session still lives and still may hear all of it."""
+    """Asked every few seconds: the session still lives and still may hear all of it."""
     try:
         actor = await still_calls(request.app.state.access, request.scope)
     except Unauthenticated:

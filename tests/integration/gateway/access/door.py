@@ -107,7 +107,7 @@ class Unreachable(Database):
 
 
 class Watch:
-    """Sees what the recorder will see: the state that a request left, and adds the headers that it is to add."""
+    """Sees what the recorder will see: the state that a request left, and adds the headers that it is to add to an answer."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -116,7 +116,9 @@ class Watch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def answer(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *scope["state"].get("response_headers", ())]
+                said = {name for name, _ in message["headers"]}
+                left = [one for one in scope["state"].get("response_headers", ()) if one[0] not in said]
+                message["headers"] = [*message["headers"], *left]
             await send(message)
 
         scope.setdefault("state", {})

@@ -6,13 +6,17 @@ keep the caches of the same gateway warm, and have it look the caller up at that
 
 import asyncio
 from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
 import pytest
 
-from tests.integration.gateway.access.door import Door
+from libs.common.database.engine import Database, Session
+from tests.integration.gateway.access.door import Door, open_door
+from tests.support.postgres import PlatformDatabase
 
 IN_FLIGHT = 200
 CHANGES: dict[str, tuple[str, str, dict[str, Any] | None, int]] = {
@@ -69,3 +73,50 @@ async def test_nobody_who_asks_after_the_answer_gets_in(door: Door, change: str)
     assert crowd.before[200] >= IN_FLIGHT
     assert set(crowd.before) <= {200, refusal}
     assert crowd.after == {refusal: IN_FLIGHT}
+
+
+class Held(Database):
+    """A database whose next reading has been made, and is not told of before `go_on`."""
+
+    is_armed = False
+
+    def arm(self) -> None:
+        """Hold the next reading."""
+        self.is_armed, self.was_made, self.go_on = True, asyncio.Event(), asyncio.Event()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Session]:
+        async with super().reading() as session:
+            holds, self.is_armed = self.is_armed, False
+            yield session
+            if holds:
+                self.was_made.set()
+                await self.go_on.wait()
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_a_lookup_that_a_change_overtook_is_believed_for_its_own_request_alone(
+    platform_db: Callable[..., Awaitable[PlatformDatabase]], change: str
+) -> None:
+    """On another gateway than the one that makes the change, which hears of it while the lookup is on its way."""
+    method, path, body, refusal = CHANGES[change]
+    platform = await platform_db("gateway")
+    slow = Held(platform.urls["gateway"], schema="gateway", application="test")
+    database = platform.database("gateway")
+    async with open_door(database) as there, open_door(slow) as here:
+        token, above = await there.token_of("admin"), await there.token_of("super_admin")
+        user_id = (await there.call("GET", "/auth/me", token=token)).json()["id"]
+        # What all requests need is known here already: the next reading is that of the caller.
+        assert (await here.call("GET", "/auth/me", token=above)).status_code == 200
+        slow.arm()
+        asked = asyncio.create_task(here.call("PUT", "/samples/1", token=token, json={"a": 1}))
+        await slow.was_made.wait()
+        answer = await there.call(method, path.format(id=user_id), token=above, json=body)
+        assert answer.status_code in (200, 204), answer.text
+        for event in await there.events():
+            here.access.apply_event(event)
+        slow.go_on.set()
+        assert (await asked).status_code == 200
+        assert (await here.call("PUT", "/samples/1", token=token, json={"a": 1})).status_code == refusal
+    await slow.close()
+    await database.close()

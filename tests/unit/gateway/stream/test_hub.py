@@ -10,10 +10,11 @@ import pytest
 
 from libs.common.broker.embedded import EmbeddedTransport
 from libs.common.delivery.packing import packs, to_message
+from libs.common.errors import RateLimited
 from libs.common.events.envelope import Event
 from libs.common.identity import Actor
 from libs.common.web.sse import Stream
-from services.gateway.stream.hub import Hub
+from services.gateway.stream.hub import MOST_STREAMS, Hub
 from services.gateway.stream.topics import Topic
 from tests.support.eventually import eventually
 from tests.support.makers import a_claimed_row
@@ -103,7 +104,7 @@ async def test_resuming_anywhere_gives_the_rest_without_loss_or_repetition() -> 
         await eventually(lambda: len(first) == 11)
         places = [place for _, place, _ in frames(first)]
         for seen, place in enumerate(places, start=1):
-            again = joined(scene, last=place)
+            again = joined(scene, admin(actor_id=place), last=place)
             assert keys(again) == [f"k{number}" for number in range(seen + 1, 12)]
 
 
@@ -184,3 +185,14 @@ async def test_a_client_that_left_hears_nothing_and_ended_ones_are_chosen_by_act
         scene.hub.leave(client)
         scene.hub.end_where(lambda actor: actor.id == "two")
         assert (scene.hub.clients, stream.has_ended, other.has_ended) == (1, False, True)
+
+
+async def test_a_sixth_stream_of_one_administrator_is_refused_until_one_has_ended() -> None:
+    async with hearing() as scene:
+        streams = [joined(scene) for _ in range(MOST_STREAMS)]
+        with pytest.raises(RateLimited) as refused:
+            joined(scene)
+        assert (refused.value.code, scene.hub.clients) == ("too_many_streams", MOST_STREAMS)
+        joined(scene, admin(actor_id="two"))
+        streams[2].end()
+        joined(scene)

@@ -21,6 +21,8 @@ class GroupBy(StrEnum):
     CLIENT = "client"
     SESSION = "session"
     ADDRESS = "address"
+    SENDER_AND_REASON = "sender_and_reason"
+    """Of one sender of messages, those that were refused for one reason."""
 
 
 EVENT_TYPES = {
@@ -31,6 +33,7 @@ EVENT_TYPES = {
     FactKind.SESSION_USED: "impossible_travel",
     FactKind.TARGET_READ: "mass_read",
     FactKind.PRIVILEGE_CHANGED: "privilege_change",
+    FactKind.MESSAGE_REFUSED: "message_refused",
 }
 """What a security event about facts of a kind is called."""
 
@@ -137,6 +140,10 @@ BUILTIN = (
     _builtin(
         "privilege_changes", FactKind.PRIVILEGE_CHANGED, GroupBy.USER, (1, 60, 60, "medium"),
         "Somebody gave rights away: a role, a custom role's permissions, a permission for a time, wide scopes.",
+    ),
+    _builtin(
+        "refused_messages", FactKind.MESSAGE_REFUSED, GroupBy.SENDER_AND_REASON, (1, 60, 900, "medium"),
+        "Somebody sent messages over the broker that they may not send, or that nobody can read.",
     ),
 )  # fmt: skip
 """Made once, at the first start that knows them; what an operator makes of one stays."""

@@ -151,6 +151,9 @@ def group_of(rule: Rule, fact: JudgedFact) -> str | None:
             return fact.session_id
         case GroupBy.ADDRESS:
             return fact.place
+        case GroupBy.SENDER_AND_REASON:
+            reason = fact.details.get("reason")
+            return f"{fact.client_id}:{reason}" if fact.client_id is not None and reason is not None else None
 
 
 class Episodes:

@@ -57,11 +57,15 @@ def test_groups_are_counted_apart_and_a_fact_of_nobody_not_at_all() -> None:
 
 @pytest.mark.parametrize("group_by", GroupBy)
 def test_each_grouping_looks_at_its_own_member(group_by: GroupBy) -> None:
-    member = {"user": "user_id", "client": "client_id", "session": "session_id", "address": "place"}[group_by]
+    members: dict[GroupBy, dict[str, Any]] = {
+        GroupBy.USER: {"user_id": "x"}, GroupBy.CLIENT: {"client_id": "x"}, GroupBy.SESSION: {"session_id": "x"},
+        GroupBy.ADDRESS: {"place": "x"}, GroupBy.SENDER_AND_REASON: {"client_id": "x", "details": {"reason": "y"}},
+    }  # fmt: skip
+    named = members[group_by]
     bare = JudgedFact(1, NOON, FactKind.FAILED_LOGIN)
-    named: dict[str, Any] = {member: "x"}
     same = [replace(bare, position=number, **named) for number in range(3)]
-    assert found_by(replace(RULE, group_by=group_by), same) == [("x", 0, 1)]
+    group = "x:y" if group_by is GroupBy.SENDER_AND_REASON else "x"
+    assert found_by(replace(RULE, group_by=group_by), same) == [(group, 0, 1)]
     assert found_by(replace(RULE, group_by=group_by), [replace(bare, position=n) for n in range(3)]) == []
 
 
@@ -134,6 +138,7 @@ _FACTS = st.lists(
         place=_NAMES,
         key=st.none() | st.sampled_from("xyz"),
         weight=st.integers(1, 3),
+        details=st.sampled_from([{}, {"reason": "one"}, {"reason": "two"}]),
     ),
     max_size=40,
 )
@@ -178,18 +183,17 @@ def test_a_dry_run_finds_what_was_raised_however_the_facts_came_and_whoever_judg
 
 def _by_hand(rule: Rule, facts: Sequence[JudgedFact]) -> dict[str, tuple[datetime, datetime, int]]:
     """The same, written down from what a rule is said to be, looking at all facts for each."""
-    member = {"user": "user_id", "client": "client_id", "session": "session_id", "address": "place"}[rule.group_by]
     found: dict[str, tuple[datetime, datetime, int]] = {}
     last: dict[str, str] = {}
     for number, one in enumerate(facts):
-        group = getattr(one, member)
+        group = _group(rule, one)
         if one.kind is not rule.kind or group is None:
             continue
         begin = one.at - timedelta(seconds=rule.window_seconds)
         weights = {
             other.key or other.position: other.weight
             for other in facts[: number + 1]
-            if other.kind is rule.kind and getattr(other, member) == group and other.at > begin
+            if other.kind is rule.kind and _group(rule, other) == group and other.at > begin
         }
         if sum(weights.values()) < rule.threshold:
             continue
@@ -200,4 +204,13 @@ def _by_hand(rule: Rule, facts: Sequence[JudgedFact]) -> dict[str, tuple[datetim
         else:
             last[group] = f"{rule.name}:{group}:{one.position}"
             found[last[group]] = (one.at, one.at, 1)
+    return found
+
+
+def _group(rule: Rule, one: JudgedFact) -> str | None:
+    if rule.group_by is GroupBy.SENDER_AND_REASON:
+        parts = (one.client_id, one.details.get("reason"))
+        return f"{parts[0]}:{parts[1]}" if None not in parts else None
+    member = {"user": "user_id", "client": "client_id", "session": "session_id", "address": "place"}[rule.group_by]
+    found: str | None = getattr(one, member)
     return found
