@@ -142,10 +142,10 @@ def _leaf(row: Row, own: bytes | None, checked: Checked) -> Leaf | None:
     if row.table is not None and (other := difference(leaf, row.table)):
         checked.found(Kind.LEAF, index, f"entry {index}: {other}")
     if row.openings:
-        opened = judge(leaf, row.openings)
-        checked.held += opened.held
-        checked.erased.extend((path, index) for path in opened.erased)
-        checked.findings.extend(opened.findings)
+        held, erased, findings = judge(leaf, row.openings)
+        checked.held += held
+        checked.erased += [(path, index) for path in erased]
+        checked.findings += findings
     return leaf
 
 

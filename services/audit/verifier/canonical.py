@@ -1,18 +1,22 @@
-"""Whether bytes are JSON in the canonical form of RFC 8785: parsed and written again they must be the same bytes.
+"""Whether bytes are JSON in the canonical form of RFC 8785: what parsing forgets of them must be nothing.
 
-The standard library's encoder writes exactly that form, but for two things that are rare and written here: RFC 8785 writes
-fractions as ECMAScript does, and sorts members by UTF-16 code units, in which U+10000 and above come before U+E000.
+Without a backslash each string has one spelling, and so has each whole number but -0; then a blank, a member that comes
+again or -0 only make a text longer than its value is in canonical form, and the order of members is all that remains to
+be seen. With a backslash the value is written again, and must be the same text. Two things are rare and written here, not
+by the standard library's encoder: RFC 8785 writes fractions as ECMAScript does, and sorts members by UTF-16 code units, in
+which U+10000 and above come before U+E000.
 """
 
 import json
 import math
-import re
+from collections.abc import Callable
+from functools import lru_cache
 from json.encoder import encode_basestring as _quoted
 from typing import NoReturn
 
 MOST_INTEGER = 2**53
-_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
-"""What sorts otherwise in UTF-16."""
+Order = Callable[[str], bytes] | None
+"""What members are sorted by; None for code points, which is the same for ASCII."""
 
 
 class NotCanonical(ValueError):
@@ -29,11 +33,11 @@ def parse_canonical(data: bytes) -> object:
         text = data.decode()
         try:
             value, end = _INTEGERS.raw_decode(text)
-            written = _PLAIN.encode(value) if text.isascii() or not _ASTRAL.search(text) else _written(value)
+            same = _is_same(text, value)
         except _Fraction:
             value, end = _NUMBERS.raw_decode(text)
-            written = _written(value)
-        if written != text or end != len(text):
+            same = _written(value) == text
+        if not same or end != len(text):
             raise NotCanonical("its JSON is not in canonical form")
     except NotCanonical:
         raise
@@ -41,6 +45,46 @@ def parse_canonical(data: bytes) -> object:
         raise NotCanonical(f"it is not JSON: {type(error).__name__}") from error
     parsed: object = value
     return parsed
+
+
+def _is_same(text: str, value: object) -> bool:
+    """Whether a text, of which this is the value, is canonical. It has no fractions."""
+    if "\\" not in text:
+        return _length(value, None if text.isascii() else _units) == len(text)
+    return (_PLAIN.encode(value) if text.isascii() else _written(value)) == text
+
+
+def _length(value: object, order: Order) -> int:
+    """How long a value is in canonical form, if nothing in it needs a backslash. Members out of order raise NotCanonical."""
+    length = 0
+    values = [value]
+    for one in values:  # which grows as it is read
+        if type(one) is str:
+            length += len(one) + 2
+        elif one is None or one is True:
+            length += 4
+        elif type(one) is dict:
+            length += _length_of_names(tuple(one), order)
+            values += one.values()
+        elif type(one) is list:
+            length += max(len(one) + 1, 2)
+            values += one
+        else:
+            length += 5 if one is False else len(str(one))
+    return length
+
+
+@lru_cache(maxsize=64)
+def _length_of_names(names: tuple[str, ...], order: Order) -> int:
+    """How long an object is without its values; the same few lists of names come again and again."""
+    if list(names) != sorted(names, key=order):
+        raise NotCanonical("its JSON is not in canonical form")
+    return max(4 * len(names) + 1, 2) + sum(map(len, names))
+
+
+def _units(name: str) -> bytes:
+    """What members are sorted by: UTF-16 code units."""
+    return name.encode("utf-16-be")
 
 
 def _refuse_constant(name: str) -> NoReturn:
@@ -75,7 +119,7 @@ def _written(value: object) -> str:
         case list():
             return "[" + ",".join(map(_written, value)) + "]"
         case dict():
-            names = sorted(value, key=lambda name: name.encode("utf-16-be"))
+            names = sorted(value, key=_units)
             return "{" + ",".join(f"{_quoted(name)}:{_written(value[name])}" for name in names) + "}"
         case _:
             raise NotCanonical(f"{type(value).__name__} is not JSON")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from operator import itemgetter
 
 from services.audit.verifier.leaves import Leaf
 
@@ -11,15 +12,17 @@ SAME = {
     "operation_id": "operation_id", "trace_id": "trace_id",
 }  # fmt: skip
 """Columns, and the members of a leaf that say the same."""
+_COLUMNS, _SAID = itemgetter(*SAME), itemgetter(*SAME.values())
 INSIDE = {"actor_type": ("actor", "type"), "target_type": ("target", "type"), "target_id": ("target", "id")}
 
 
 def difference(leaf: Leaf, row: Mapping[str, str | None]) -> str | None:
     """Where the two differ, as text; None when they agree. Columns that a dump lacks are not compared."""
     said = leaf.all
-    for column, member in SAME.items():
-        if column in row and row[column] != said[member]:
-            return _told(column, row[column], said[member])
+    if not row.keys() >= SAME.keys() or _COLUMNS(row) != _SAID(said):
+        for column, member in SAME.items():
+            if column in row and row[column] != said[member]:
+                return _told(column, row[column], said[member])
     for column, (member, part) in INSIDE.items():
         inner = said[member]
         value = inner.get(part) if isinstance(inner, dict) else None

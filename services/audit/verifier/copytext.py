@@ -12,7 +12,7 @@ from services.audit.verifier.lines import MOST_LINE_BYTES
 SCHEMA = "audit"
 _HEAD = re.compile(rb'COPY "?([^."\s]+)"?\."?([^."\s]+)"? \(([^)]*)\) FROM stdin;\n')
 _END = b"\\.\n"
-_CHUNK = 4 * 1024 * 1024
+_CHUNK = 1024 * 1024
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -85,12 +85,15 @@ def text_of(field: bytes) -> str | None:
     """The text in a field; None for NULL. UnicodeDecodeError for what is not UTF-8."""
     if field == b"\\N":
         return None
-    return (_ESCAPE.sub(_unescaped, field) if b"\\" in field else field).decode()
+    if field.count(b"\\") == 2 * field.count(b"\\\\"):  # nothing but doubled backslashes, or none: almost always
+        return field.replace(b"\\\\", b"\\").decode()
+    return _ESCAPE.sub(_unescaped, field).decode()
 
 
 def texts_of(line: bytes) -> list[str | None]:
     """`text_of` each field of a row."""
-    return [text if "\\" not in text else text_of(text.encode()) for text in line.decode().split("\t")]
+    fields = line.decode().split("\t")
+    return [text if "\\" not in text else None if text == "\\N" else text_of(text.encode()) for text in fields]
 
 
 def bytes_of(field: bytes) -> bytes | None:

@@ -157,7 +157,8 @@ def _tree(row: Fields | None) -> Claim | None:
 def _openings(entry: Texts, opening: Fields | None) -> Openings:
     """What the database still can open of an entry: a seed opens all, kept salts open their own, nothing else opens."""
     seed = bytes_of(opening["seed"]) if opening else None
-    salts = json.loads(text_of(opening["salts"]) or "{}") if opening and "salts" in opening else {}
+    kept = text_of(opening["salts"]) if opening and "salts" in opening else None
+    salts = json.loads(kept) if kept else {}
     found: dict[str, Opening] = {}
     for path, column in PRIVATE.items():
         value = entry[column]
@@ -169,7 +170,7 @@ def _openings(entry: Texts, opening: Fields | None) -> Openings:
             salt = strict_base64(salts[path]) if path in salts else None
             if salt is None and (path, value) == ("/details", "{}"):
                 value = None  # the column takes no null
-        found[path] = Opening(salt, value, is_told=False)
+        found[path] = salt, value, False
     return found
 
 

@@ -16,6 +16,7 @@ from services.audit.verifier.tree import subtrees
 FORMAT = "reeve-audit-log/1"
 MOST_SIZE = 2**48
 _HEADER = {"format", "checkpoint", "first", "size", "root"}
+_ENTRY = {"index", "leaf", "leaf_hash"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,7 @@ class Export:
     def rows(self, job: Job) -> list[Row]:
         """The entries in a block of lines. Raises Unreadable for a line that is none."""
         assert isinstance(job.payload, list)
-        return [
-            _row(line, f"{self.path}: line {job.first - self.first + at}") for at, line in enumerate(job.payload, 2)
-        ]
+        return [_row(line, self.path, number) for number, line in enumerate(job.payload, job.first - self.first + 2)]
 
     def stored(self, level: int, start: int, count: int) -> bytes:
         return b""
@@ -110,12 +109,12 @@ def _hash(text: str) -> bytes:
     return value
 
 
-def _row(line: bytes, where: str) -> Row:
+def _row(line: bytes, path: Path, number: int) -> Row:
     try:
-        said = json.loads(line)
+        said = json.loads(line.decode("utf-8", "surrogatepass"))
         openings = read_openings(said.pop("openings")) if "openings" in said else None
-        if said.keys() != {"index", "leaf", "leaf_hash"}:
+        if said.keys() != _ENTRY:
             raise ValueError("an entry has index, leaf, leaf_hash, perhaps openings, and nothing else")
         return Row(_place(said["index"]), strict_base64(said["leaf"]), _hash(said["leaf_hash"]), openings)
     except (ValueError, TypeError, AttributeError, RecursionError) as error:
-        raise Unreadable(f"{where}: {str(error)[:120]}") from error
+        raise Unreadable(f"{path}: line {number}: {str(error)[:120]}") from error

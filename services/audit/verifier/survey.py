@@ -13,7 +13,7 @@ from services.audit.verifier.places import MOST_INDEX, Places
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.source import HASH, NODE_LEVELS
 
-PIECE = 4 * 1024 * 1024
+PIECE = 1024 * 1024
 LEAVES, ENTRIES, OPENINGS, NODES = "log_leaves", "entries", "log_openings", "log_nodes"
 BY_ENTRY = (LEAVES, ENTRIES, OPENINGS)
 SMALL = ("log_head", "log_state")

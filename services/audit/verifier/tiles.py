@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from services.audit.verifier.findings import Unreadable
-from services.audit.verifier.lines import lines_of, read_small, read_text
+from services.audit.verifier.lines import blocks_of, read_small, read_text
 from services.audit.verifier.notes import MOST_NOTE_BYTES, VerifierKey, claimed
 from services.audit.verifier.openings import Openings, read_openings
 from services.audit.verifier.places import Places, believable, lines_at, offsets_at
@@ -21,6 +21,7 @@ from services.audit.verifier.source import BLOCK, HASH, Claim, Job, Kept, Row
 
 WIDTH = 256
 MOST_BUNDLE_BYTES = WIDTH * (2 + 65_535)
+_OPENED = {"index", "openings"}
 _NUMBER = re.compile(r"(?:x\d{3}/){0,5}\d{3}")
 _INDEX = re.compile(rb'\{"index":(\d{1,18})[,}]')
 
@@ -156,31 +157,40 @@ def _split(bundle: bytes, width: int) -> list[bytes | None]:
 
 def _places(path: Path, scratch: Path) -> Path:
     places = Places(scratch)
-    offset = 0
-    for number, line in enumerate(lines_of(path), 1):
-        places.put(_index(line, f"{path}: line {number}"), [offset])
-        offset += len(line) + 1
+    offset, number = 0, 0
+    for lines in blocks_of(path, BLOCK):
+        first, offsets = -1, list[int]()
+        for line in lines:
+            number += 1
+            index = _index(line, path, number)
+            if index != first + len(offsets):
+                if offsets:
+                    places.put(first, offsets)
+                first, offsets = index, []
+            offsets.append(offset)
+            offset += len(line) + 1
+        places.put(first, offsets)
     places.close()
     if places.repeated:
         raise Unreadable(f"{path} has openings of entry {min(places.repeated)} more than once")
     return scratch
 
 
-def _index(line: bytes, where: str) -> int:
+def _index(line: bytes, path: Path, number: int) -> int:
     found = _INDEX.match(line)
     try:
         index = int(found[1]) if found else json.loads(line)["index"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise Unreadable(f"{where} has no index") from error
+        raise Unreadable(f"{path}: line {number} has no index") from error
     if type(index) is not int:
-        raise Unreadable(f"{where} has no index")
+        raise Unreadable(f"{path}: line {number} has no index")
     return index
 
 
 def _openings_of(line: bytes, index: int, path: Path) -> Openings:
     try:
-        said = json.loads(line)
-        if said.keys() != {"index", "openings"} or said["index"] != index:
+        said = json.loads(line.decode("utf-8", "surrogatepass"))
+        if said.keys() != _OPENED or said["index"] != index:
             raise ValueError("a line has index and openings, and nothing else")
         return read_openings(said["openings"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

@@ -1,6 +1,7 @@
 """RFC 8785: what is canonical is taken, and of everything else the difference is seen."""
 
 import json
+import random
 import struct
 
 import pytest
@@ -61,6 +62,18 @@ def test_canonical_json_is_taken_as_it_is(value: object) -> None:
     assert parse_canonical(canonical(value).encode()) == value
 
 
+@given(JSON.filter(lambda value: "\\" not in canonical(value)), st.randoms())
+def test_members_in_another_order_are_seen_without_any_backslash(value: object, chance: random.Random) -> None:
+    names = ["a", "z", "\ufb33", "\U0001f600"]
+    chance.shuffle(names)
+    text = "{" + ",".join(f'"{name}":{canonical(value)}' for name in names) + "}"
+    if text == canonical(dict.fromkeys(names, value)):
+        assert parse_canonical(text.encode()) == dict.fromkeys(names, value)
+    else:
+        with pytest.raises(NotCanonical):
+            parse_canonical(text.encode())
+
+
 @given(JSON, st.data())
 def test_a_blank_anywhere_between_is_seen(value: object, data: st.DataObject) -> None:
     text = canonical([value])
@@ -76,6 +89,8 @@ def test_a_blank_anywhere_between_is_seen(value: object, data: st.DataObject) ->
         b'"\\u0041"', b'"\\/"', b'"\\ud800"', b'"\\u000A"', b'"\\u000a"', b'"\x01"', b"9007199254740993", b"1" * 5000,
         b"[" * 100_000, b"tru", b'{"a":1}x', b"\xef\xbb\xbf1", b'{"\xf0\x9f\x98\x80\\"x":1,"\xef\xac\xb3":1}x',
         b'{"\xef\xac\xb3":1,"\xf0\x9f\x98\x80\\"x":1}',
+        b'{"\xef\xac\xb3":1,"\xf0\x9f\x98\x80":1}', b'[{"b":1,"a":2}]', b'{"a":{"x":1,"x":1}}', b"[-0]", b"[1 ]", b"[]]",
+        b'{"a":[true,false, null]}', b'{"a":{"c":"","b":[]}}',
     ],
 )  # fmt: skip
 def test_everything_else_is_refused_and_nothing_worse(data: bytes) -> None:
