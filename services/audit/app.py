@@ -174,7 +174,7 @@ def build(
         await sequencer.run()
 
     signing = (signer(config, database).run,) if signs else ()
-    sources = {SOURCE: AuditSource(database)}
+    sources = {SOURCE: AuditSource()}
     manifests = ManifestSigner(load_or_create_ed25519(config.keys / "audit.exports.key"))
     worker = ExportWorker(
         database, sources, folder=config.exports, policy=_policy(config), signer=manifests, speaks_as=SPEAKS_AS

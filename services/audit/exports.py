@@ -1,12 +1,11 @@
 """The audit log as a source of exports: in the log's own order, up to where it ended when the job began."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from libs.common.database.engine import Connection, Database
+from libs.common.database.engine import Connection
 from libs.common.database.exports import ExportJob
 from libs.common.errors import Invalid
 from libs.common.exports.formats import Encode, file_of, head_of, write_rows
@@ -16,14 +15,14 @@ from services.audit.models import ocsf
 from services.audit.schemas import FilterQuery, filters_of
 from services.audit.store import checkpoints
 from services.audit.store import exporting as store
-from services.audit.store.search import Filters
+from services.audit.store.lines import copy_lines
 
 SOURCE = "audit"
 PERMISSION = "audit:export"
 WINDOW = 40_000
 LEAST_SHARED = 2_000
 """A window of fewer places is read by one connection."""
-MOST_HELD_BYTES = 16 * 1024 * 1024
+CONNECTIONS = 2
 FORMATS = ("csv", "jsonl", "parquet", "ocsf")
 _KINDS: Mapping[str, Kind] = {
     "sequence": "integer", "created_at": "time", "recorded_at": "time", "details": "json", "changes": "json",
@@ -39,11 +38,7 @@ class AuditSource:
     name = SOURCE
     formats: Sequence[str] = FORMATS
     window = WINDOW
-
-    def __init__(self, beside: Database | None = None, *, most_held_bytes: int = MOST_HELD_BYTES) -> None:
-        self._most_held_bytes = most_held_bytes
-        self._beside = beside
-        """Where a second connection comes from, by which the later half of a window of lines is read meanwhile."""
+    connections = CONNECTIONS
 
     def check(self, export_format: str, *, filters: Mapping[str, Any], options: Mapping[str, Any]) -> Question:
         """Filters are those of the list; the one option is `ocsf_version`."""
@@ -73,68 +68,23 @@ class AuditSource:
         """The size of the log."""
         return await store.end_of_log(connection)
 
-    async def write_window(self, connection: Connection, job: ExportJob, *, start: int, stop: int, write: Write) -> int:
+    async def write_window(
+        self, connections: Sequence[Connection], job: ExportJob, *, start: int, stop: int, write: Write
+    ) -> int:
         """The entries of these sequence numbers that the filters find."""
         filters = FilterQuery.model_validate(job.filters).filters()
-        await store.prepare(connection)
+        for connection in connections:
+            await store.prepare(connection)
         if job.format == "jsonl":
-            return await self._write_lines(connection, filters, start=start, stop=stop, write=write)
-        found = store.rows(connection, filters, start=start, stop=stop)
+            # Lines cost Postgres more than whoever takes them: two of its processes make them.
+            makers = connections if stop - start >= LEAST_SHARED else connections[:1]
+            return await copy_lines(makers, filters, start=start, stop=stop, write=write)
+        found = store.rows(connections[0], filters, start=start, stop=stop)
         return await write_rows(found, write, _encoder(job))
-
-    async def _write_lines(
-        self, connection: Connection, filters: Filters, *, start: int, stop: int, write: Write
-    ) -> int:
-        """Lines cost Postgres more than whoever takes them: two of its processes make them, and they stay in order."""
-        if self._beside is None or stop - start < LEAST_SHARED:
-            return await store.copy_lines(connection, filters, start=start, stop=stop, write=write)
-        middle = (start + stop) // 2
-        second = await self._beside.dedicated()
-        later = _Later(write, most_held_bytes=self._most_held_bytes)
-        try:
-            await store.prepare(second)
-            async with asyncio.TaskGroup() as group:
-                behind = group.create_task(
-                    store.copy_lines(second, filters, start=middle, stop=stop, write=later.write)
-                )
-                count = await store.copy_lines(connection, filters, start=start, stop=middle, write=write)
-                await later.release()
-            return count + behind.result()
-        except BaseExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
-        finally:
-            second.terminate()
 
     async def checkpoint(self, connection: Connection, ends: int) -> str | None:
         """The log's signed note over at least `ends` entries; None until the signer has come so far."""
         return await checkpoints.covering(connection, ends)
-
-
-class _Later:
-    """Holds what comes before its turn, up to a bound, and then hands it on in order."""
-
-    def __init__(self, write: Write, *, most_held_bytes: int) -> None:
-        self._write = write
-        self._most_held_bytes = most_held_bytes
-        self._held: list[bytes] = []
-        self._size = 0
-        self._turn = asyncio.Event()
-
-    async def write(self, data: bytes) -> None:
-        """Take a part; waits for the turn once enough is held."""
-        if not self._turn.is_set():
-            if self._size < self._most_held_bytes:
-                self._held.append(data)
-                self._size += len(data)
-                return
-            await self._turn.wait()
-        await self._write(data)
-
-    async def release(self) -> None:
-        """Its turn has come. What is held meanwhile is handed on as well."""
-        for data in self._held:
-            await self._write(data)
-        self._turn.set()
 
 
 def _encoder(job: ExportJob) -> Encode | None:

@@ -89,7 +89,7 @@ async def _copied(database: Database) -> float:
 
 async def _exported(database: Database, folder: Path, export_format: str, compression: str, *, rows: int) -> float:
     """Seconds of a whole job."""
-    source = AuditSource(database)
+    source = AuditSource()
     worker = ExportWorker(
         database, {source.name: source}, folder=folder, policy=GENEROUS,
         signer=ManifestSigner(Ed25519PrivateKey.generate()), speaks_as=SPEAKS_AS,

@@ -95,7 +95,13 @@ class ByteFile:
         self._waiting = bytearray()
         self._writing: asyncio.Future[None] | None = None
         self._file = os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb", buffering=0)
+        self._digest = hashlib.sha256()
         self.size = 0
+
+    @property
+    def sha256(self) -> str:
+        """The digest of everything that was written, in hexadecimal: taken beside the event loop, as it is written."""
+        return self._digest.hexdigest()
 
     async def go_on(self, earlier: Path, kept: int) -> None:
         """Begin with what an earlier worker had made durable; its own file it may still write, this one it cannot."""
@@ -152,6 +158,7 @@ class ByteFile:
         os.fsync(self._file.fileno())
 
     def _append(self, data: bytes | bytearray) -> None:
+        self._digest.update(data)
         view = memoryview(data)
         while view:
             written = self._file.write(view)

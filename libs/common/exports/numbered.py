@@ -32,6 +32,7 @@ class NumberedSource(Generic[FiltersT]):
     """One such table. `filters` is the model of what may be asked; it refuses what it does not know."""
 
     formats: Sequence[str] = FORMATS
+    connections = 1
 
     def __init__(
         self,
@@ -69,9 +70,11 @@ class NumberedSource(Generic[FiltersT]):
         """The number behind the last row."""
         return await self._end(connection)
 
-    async def write_window(self, connection: Connection, job: ExportJob, *, start: int, stop: int, write: Write) -> int:
+    async def write_window(
+        self, connections: Sequence[Connection], job: ExportJob, *, start: int, stop: int, write: Write
+    ) -> int:
         """The rows of these numbers that the filters find."""
-        found = self._rows(connection, self._asked(job.filters), start, stop)
+        found = self._rows(connections[0], self._asked(job.filters), start, stop)
         return await write_rows(found, write, self._encoder(job))
 
     async def checkpoint(self, connection: Connection, ends: int) -> str | None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from libs.common.exports.files import Compression
+from libs.common.exports.files import Compression, digest
 from libs.common.exports.rows import Column, Row
 
 ROWS_IN_A_GROUP = 8_192
@@ -32,6 +32,7 @@ class ParquetFile:
 
     is_resumable = False
     size = 0
+    sha256 = ""
 
     def __init__(self, path: Path, columns: Sequence[Column], compression: Compression) -> None:
         self._path = path
@@ -58,6 +59,7 @@ class ParquetFile:
         await asyncio.to_thread(self._put, None)
         await asyncio.to_thread(self._thread.join)
         self._raise()
+        self.sha256 = await asyncio.to_thread(digest, self._path)
         return await self.checkpoint()
 
     async def abandon(self) -> None:

@@ -32,10 +32,11 @@ class CsvRows:
 
     def __call__(self, rows: Iterable[Row]) -> bytes:
         """The lines of these rows."""
-        cells = self._cells
-        return b"".join(
-            _line("" if value is None else cell(value) for cell, value in zip(cells, row, strict=True)) for row in rows
-        )
+        columns = list(zip(*rows, strict=True))
+        if not columns:
+            return b""
+        cells = [_column(cell, values) for cell, values in zip(self._cells, columns, strict=True)]
+        return b"".join(map(_line, zip(*cells, strict=True)))
 
 
 class JsonRows:
@@ -50,6 +51,12 @@ class JsonRows:
         """The lines of these rows."""
         body = self._body
         return b"".join(orjson.dumps(body(row), option=orjson.OPT_APPEND_NEWLINE) for row in rows)
+
+
+def _column(cell: Callable[[Any], str], values: Sequence[Any]) -> list[str]:
+    """The cells of one column; what stands in many rows is made once."""
+    made = {value: "" if value is None else cell(value) for value in set(values)}
+    return [made[value] for value in values]
 
 
 def _line(cells: Iterable[str]) -> bytes:

@@ -32,6 +32,11 @@ class GrowingFile(Protocol):
         """Make it whole; returns the size."""
         ...
 
+    @property
+    def sha256(self) -> str:
+        """The digest of a file that is whole, in hexadecimal."""
+        ...
+
     async def abandon(self) -> None:
         """Let go of it."""
         ...
@@ -56,6 +61,8 @@ class Source(Protocol):
     formats: Sequence[str]
     window: int
     """How many places a job reads in one statement."""
+    connections: int
+    """How many connections a job reads with."""
 
     def check(self, export_format: str, *, filters: Mapping[str, Any], options: Mapping[str, Any]) -> Question:
         """The question in order. Raises `Invalid` that names what is wrong with it."""
@@ -73,7 +80,9 @@ class Source(Protocol):
         """The place behind the last row there is now."""
         ...
 
-    async def write_window(self, connection: Connection, job: ExportJob, *, start: int, stop: int, write: Write) -> int:
+    async def write_window(
+        self, connections: Sequence[Connection], job: ExportJob, *, start: int, stop: int, write: Write
+    ) -> int:
         """Write the rows from place `start` to before `stop`, in order; returns how many."""
         ...
 

@@ -7,7 +7,8 @@ twice and an earlier worker that still lives writes where nobody looks. The set 
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +26,7 @@ from libs.common.errors import ReeveError
 from libs.common.events.catalog import MessageData, new_event
 from libs.common.events.envelope import Event
 from libs.common.events.exports import ExportExpired, ExportFinished
-from libs.common.exports.files import ByteFile, digest, remove_strays
+from libs.common.exports.files import ByteFile, remove_strays
 from libs.common.exports.jobs import (
     FORGOTTEN_DAYS,
     MOST_ATTEMPTS,
@@ -156,21 +157,30 @@ class ExportWorker:
         name = f"{job.id}.{job.attempts}"
         path = self._folder / name
         await asyncio.to_thread(self._folder.mkdir, mode=0o700, parents=True, exist_ok=True)
-        connection = await self._database.dedicated()
-        file = await asyncio.to_thread(source.open, job, path)
+        async with self._connected(source.connections) as connections:
+            file = await asyncio.to_thread(source.open, job, path)
+            try:
+                job = await self._begin(job, source, connections[0], file, name)
+                rows = await self._write_windows(job, source, connections, file)
+                size = await file.finish()
+                check_size(self._policy, rows=rows, size=size)
+                assert job.ends is not None
+                checkpoint = await source.checkpoint(connections[0], job.ends)
+            except BaseException:
+                await file.abandon()
+                raise
+        await self._succeed(job, rows=rows, size=size, sha256=file.sha256, checkpoint=checkpoint)
+
+    @asynccontextmanager
+    async def _connected(self, count: int) -> AsyncIterator[Sequence[Connection]]:
+        opened: list[Connection] = []
         try:
-            job = await self._begin(job, source, connection, file, name)
-            rows = await self._write_windows(job, source, connection, file)
-            size = await file.finish()
-            check_size(self._policy, rows=rows, size=size)
-            assert job.ends is not None
-            checkpoint = await source.checkpoint(connection, job.ends)
-        except BaseException:
-            await file.abandon()
-            raise
+            while len(opened) < count:
+                opened.append(await self._database.dedicated())
+            yield opened
         finally:
-            connection.terminate()
-        await self._succeed(job, path, rows=rows, size=size, checkpoint=checkpoint)
+            for connection in opened:
+                connection.terminate()
 
     async def _begin(
         self, job: ExportJob, source: Source, connection: Connection, file: GrowingFile, name: str
@@ -192,12 +202,14 @@ class ExportWorker:
                 raise _NotOurs
         return replace(job, file=name, ends=ends, position=position, rows=rows, bytes=size)
 
-    async def _write_windows(self, job: ExportJob, source: Source, connection: Connection, file: GrowingFile) -> int:
+    async def _write_windows(
+        self, job: ExportJob, source: Source, connections: Sequence[Connection], file: GrowingFile
+    ) -> int:
         assert job.ends is not None
         rows, due = job.rows, time.monotonic() + self._checkpoint_seconds
         for start in range(job.position, job.ends, source.window):
             stop = min(start + source.window, job.ends)
-            rows += await source.write_window(connection, job, start=start, stop=stop, write=file.write)
+            rows += await source.write_window(connections, job, start=start, stop=stop, write=file.write)
             check_size(self._policy, rows=rows, size=file.size)
             if time.monotonic() >= due:
                 size = await file.checkpoint()
@@ -211,8 +223,7 @@ class ExportWorker:
                 due = time.monotonic() + self._checkpoint_seconds
         return rows
 
-    async def _succeed(self, job: ExportJob, path: Path, *, rows: int, size: int, checkpoint: str | None) -> None:
-        sha256 = await asyncio.to_thread(digest, path)
+    async def _succeed(self, job: ExportJob, *, rows: int, size: int, sha256: str, checkpoint: str | None) -> None:
         manifest = manifest_of(
             job, file_name=media_of(job)[0], rows=rows, size=size, sha256=sha256, checkpoint=checkpoint
         )

@@ -19,7 +19,7 @@ from services.audit.exports import AuditSource
 async def main(url: str, folder: Path, key: Path) -> None:
     """Run what waits, with a checkpoint after each small window."""
     database = Database(url, schema="audit", application="export")
-    source = AuditSource(database)
+    source = AuditSource()
     source.window = 500
     policy = Policy(most_rows=10**6, most_bytes=2**30, most_seconds=600, kept_hours=1)
     signer = ManifestSigner(load_or_create_ed25519(key))

@@ -34,15 +34,15 @@ class Exporter:
         self.archive = archive
         self.folder = built.config.exports
         self.checkpoint_seconds = CHECKPOINT_SECONDS
-        self.sources: dict[str, Source] = {"audit": AuditSource(built.database)}
+        self.sources: dict[str, Source] = {"audit": AuditSource()}
         self.signer = ManifestSigner(load_or_create_ed25519(built.config.keys / "audit.exports.key"))
 
     def worker(self, **given: Any) -> ExportWorker:
         """A new worker, as another process would have one."""
         made: dict[str, Any] = {"policy": GENEROUS, "signer": self.signer, "speaks_as": SPEAKS_AS}
         made["checkpoint_seconds"] = self.checkpoint_seconds
-        sources = given.pop("sources", self.sources)
-        return ExportWorker(self.built.database, sources, folder=self.folder, **{**made, **given})
+        sources, database = given.pop("sources", self.sources), given.pop("database", self.built.database)
+        return ExportWorker(database, sources, folder=self.folder, **{**made, **given})
 
     async def start(self, export_format: str = "jsonl", *, owner: str = ADMIN, **given: Any) -> dict[str, Any]:
         """Ask for an export; the body that is answered."""

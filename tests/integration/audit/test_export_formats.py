@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import orjson
 import pytest
 from backports import zstd
 from joserfc import jws
@@ -54,8 +55,32 @@ async def test_a_jsonl_line_is_the_body_of_its_entry(exporter: Exporter, expecte
     lines = content.decode().split("\n")
     assert lines.pop() == ""
     assert [json.loads(line) for line in lines] == expected
-    assert [list(json.loads(line)) for line in lines] == [list(entry) for entry in expected]
+    assert content == b"".join(orjson.dumps(entry, option=orjson.OPT_APPEND_NEWLINE) for entry in expected)
     assert (job["rows"], job["progress"], job["bytes"]) == (len(expected), 1.0, len(content))
+
+
+@pytest.mark.parametrize("text", ['"', "\\", "\x01", "\x1f", "\n", '","outcome":"denied'])
+async def test_one_text_to_escape_in_one_member_is_enough(exporter: Exporter, archive: Archive, text: str) -> None:
+    """Each member that may have such a text has it once, in an entry and a block of entries that have no other."""
+    plain = {"username": "ada", "user_agent": "curl", "request_id": "r"}
+    hostile = [
+        *[request_recorded(origin={**plain, name: f"a{text}b"}) for name in plain],
+        request_recorded(data={"action": f"a{text}b"}), request_recorded(data={"operation_id": f"a{text}b"}),
+        request_recorded(actorid=f"a{text}b"), request_recorded(id=f"a{text}b"),
+        request_recorded(subject=f"a{text}b/1"), request_recorded(subject=f"a/b{text}"),
+        platform_event(kind=f"a{text}b"), platform_event(source=f"/a{text}b"),
+    ]  # fmt: skip
+    for event in hostile:
+        await archive.record(event, *[platform_event() for _ in range(2)])
+    expected = [entry async for entry in archive.walk("limit=200&sort=created_at")]
+    expected.sort(key=lambda entry: int(entry["sequence"]))
+    _, content = await exporter.exported("jsonl")
+    assert content.split(b"\n") == [*(orjson.dumps(entry) for entry in expected), b""]
+    holding = {name for entry in expected for name, value in entry.items() if isinstance(value, str) and text in value}
+    assert holding == {
+        "event_id", "event_type", "action", "target_type", "target_id", "admin_user_id", "admin_username", "user_agent",
+        "request_id", "operation_id", "source",
+    }  # fmt: skip
 
 
 async def test_csv_reads_back_equal_and_no_cell_is_a_formula(
@@ -102,6 +127,7 @@ async def test_parquet_reads_back_equal_by_another_implementation(
         "BIGINT", "TIMESTAMP WITH TIME ZONE", "VARCHAR",
     )  # fmt: skip
     assert job["manifest"]["file"]["name"].endswith(".parquet")
+    assert job["manifest"]["file"]["sha256"] == hashlib.sha256(content).hexdigest()
 
 
 async def test_ocsf_lines_name_their_entries(exporter: Exporter, expected: list[dict[str, Any]]) -> None:

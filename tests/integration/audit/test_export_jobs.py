@@ -4,7 +4,7 @@ import asyncio
 import gzip
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -32,14 +32,15 @@ class Stumbling(AuditSource):
     window = 500
 
     def __init__(self, at: int, happens: Any) -> None:
-        super().__init__()
         self._at = at
         self._happens = happens
 
-    async def write_window(self, connection: Connection, job: ExportJob, *, start: int, stop: int, write: Write) -> int:
+    async def write_window(
+        self, connections: Sequence[Connection], job: ExportJob, *, start: int, stop: int, write: Write
+    ) -> int:
         if start == self._at:
             await self._happens()
-        return await super().write_window(connection, job, start=start, stop=stop, write=write)
+        return await super().write_window(connections, job, start=start, stop=stop, write=write)
 
 
 @pytest.fixture
@@ -82,10 +83,10 @@ async def test_another_worker_goes_on_behind_the_last_checkpoint(
 
     class Watched(Stumbling):
         async def write_window(
-            self, connection: Connection, job: ExportJob, *, start: int, stop: int, write: Write
+            self, connections: Sequence[Connection], job: ExportJob, *, start: int, stop: int, write: Write
         ) -> int:
             started.append(start)
-            return await super().write_window(connection, job, start=start, stop=stop, write=write)
+            return await super().write_window(connections, job, start=start, stop=stop, write=write)
 
     asked = await exporter.start(compression=compression)
     with pytest.raises(Gone):
@@ -360,27 +361,3 @@ async def test_the_service_itself_runs_what_is_asked_for(exporter: Exporter, arc
     assert (finished["actorid"], finished["correlationid"], finished["subject"]) == (
         ADMIN, "request-7", f"export/{asked['id']}",
     )  # fmt: skip
-
-
-@pytest.mark.parametrize("held", [0, 10_000, 16 * 1024 * 1024])
-async def test_lines_read_by_two_connections_stay_in_order(exporter: Exporter, long_log: Archive, held: int) -> None:
-    exporter.sources = {"audit": AuditSource(exporter.built.database, most_held_bytes=held)}
-    job, content = await exporter.exported("jsonl")
-    assert sequences(content) == list(range(LOG))
-    assert job["rows"] == LOG
-
-
-async def test_a_second_connection_that_cannot_be_had_leaves_the_job_to_be_tried_again(
-    exporter: Exporter, long_log: Archive
-) -> None:
-    class Refusing:
-        async def dedicated(self) -> Connection:
-            raise ConnectionRefusedError
-
-    refusing: Any = Refusing()
-    asked = await exporter.start()
-    with pytest.raises(ConnectionRefusedError):
-        await exporter.worker(sources={"audit": AuditSource(refusing)}).turn()
-    assert (await exporter.view(asked["id"]))["state"] == "running"
-    assert await exporter.worker().turn()
-    assert (await exporter.view(asked["id"]))["rows"] == LOG

@@ -34,6 +34,7 @@ async def test_what_lies_before_a_checkpoint_is_a_whole_file(tmp_path: Path, com
     content = (tmp_path / "two").read_bytes()
     assert len(content) == size
     assert OPENED[compression](content) == b"first\nthird\n"
+    assert other.sha256 == digest(tmp_path / "two"), "what was there already and what came to it"
 
 
 async def test_a_file_that_is_too_short_to_go_on_with_is_said_to_be(tmp_path: Path) -> None:

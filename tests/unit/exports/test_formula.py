@@ -65,6 +65,8 @@ def test_a_line_holds_any_text(text: str) -> None:
 def test_no_value_and_an_empty_text_differ() -> None:
     rows = CsvRows([Column("a", "text"), Column("b", "text"), Column("c", "integer")])
     assert rows([(None, "", -5)]) == b',"","-5"\r\n'
+    assert rows([("", None, 1), ("=x", "b", 1), ("", None, None)]) == b'"",,"1"\r\n"\'=x","b","1"\r\n"",,\r\n'
+    assert rows([]) == b""
 
 
 def _csv(text: str) -> str:
