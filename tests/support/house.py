@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 
 from libs.common.broker.embedded import EmbeddedTransport
-from libs.common.web.serve import run_services
+from libs.common.web.serve import STOP_SECONDS, run_services
+from libs.common.web.under_way import under_way
 from services import single
 from services.gateway import app as gateway
 from services.gateway.config import Config as GatewayConfig
@@ -43,9 +44,11 @@ class House:
     tokens: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def stop(self) -> None:
-        """Stop everything and wait for it."""
+        """Stop everything and wait for it; what does not stop is told, for the process is about to leave because of it."""
         self._stop.now()
-        self._thread.join(30)
+        self._thread.join(STOP_SECONDS - 5)
+        if self._thread.is_alive() and self._stop.loop is not None:
+            raise AssertionError(f"the platform does not stop: {under_way(self._stop.loop)}")
 
     def client(self, role: str | None = "super_admin") -> httpx.Client:
         """A client of the gateway with the token of a role, or without one."""

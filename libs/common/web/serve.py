@@ -20,10 +20,13 @@ from libs.common.errors import ConfigError
 from libs.common.web.errors import was_cut_short
 from libs.common.web.protocol import BoundedProtocol
 from libs.common.web.service import Service
+from libs.common.web.under_way import under_way
 
 GRACE_SECONDS = 10
 STOP_SECONDS = 30.0
 """How long the whole way down may take before the process leaves by force."""
+AGAIN_SECONDS = 7.0
+"""How long a task that was cancelled may take: longer than one that still writes what waits (group commit, 5 s)."""
 KEEP_ALIVE_SECONDS = 75
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 log = logs.get(__name__)
@@ -78,8 +81,7 @@ async def run_services(
             await stop.wait()
             closing.enter_context(_ended_in_time())
             await _stop_serving(services, [server for server, _ in servers], serving)
-            for task in tasks:
-                task.cancel()
+            await _ended(tasks)
     if died:
         raise TaskDied(f"ended by an error: {', '.join(died)}")
 
@@ -174,10 +176,11 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
 
 @contextmanager
 def _ended_in_time() -> Iterator[None]:
-    """Whatever hangs on the way down, the process ends."""
+    """Whatever hangs on the way down, the process ends, and says what it waited for."""
+    loop = asyncio.get_running_loop()
 
     def give_up() -> None:
-        log.error("the end hangs; leaving", seconds=STOP_SECONDS)
+        log.error("the end hangs; leaving", seconds=STOP_SECONDS, waiting=under_way(loop))
         os._exit(1)
 
     timer = threading.Timer(STOP_SECONDS, give_up)
@@ -209,6 +212,17 @@ async def _stop_serving(
         server.should_exit = True
     if serving:
         await asyncio.wait(serving)
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel, until all have ended: a cancellation is lost where an error comes at the same moment (a task group's in 3.11)."""
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        if left:
+            log.warning("tasks do not end; asking again", waiting=under_way(asyncio.get_running_loop()))
 
 
 async def close(service: Service) -> None:

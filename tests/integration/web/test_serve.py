@@ -96,6 +96,16 @@ async def test_a_signal_ends_it_in_order_with_code_zero(start: Starter, number: 
     assert [json.loads(line)["event"] for line in logged.splitlines()] == ["serving"]
 
 
+async def test_a_task_that_misses_its_cancellation_is_asked_again(start: Starter) -> None:
+    station = await start(STATION_TASK="mishears")
+    await answering(station)
+    code, printed, logged, seconds = await station.end()
+    assert (code, 5 < seconds < 15) == (0, True)
+    assert printed.splitlines() == ["lifespan begins", "task ends", "lifespan ends", "closed"]
+    (told,) = [one for one in map(json.loads, logged.splitlines()) if one["event"] == "tasks do not end; asking again"]
+    assert any(place.startswith("station: _task at ") for place in told["waiting"])
+
+
 async def test_metrics_are_served_on_a_port_of_their_own(start: Starter) -> None:
     station = await start()
     await answering(station)
