@@ -10,6 +10,7 @@ from tests.support.platforms import running_services
 from tests.support.postgres import PlatformDatabases
 from tests.support.processes import Platform
 from tests.support.stem import Stem
+from tests.support.tcp_proxy import TcpProxy, proxied
 
 
 @pytest.fixture(scope="package")
@@ -22,6 +23,19 @@ async def platform(
         folder, databases=platform_databases, amqp_url=rabbitmq, launcher=stem, gateways=2
     ) as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+async def cuttable(
+    stem: Stem, platform_databases: PlatformDatabases, rabbitmq: str, tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[tuple[Platform, TcpProxy]]:
+    """Four services and a second gateway of a file's own, with the broker behind a proxy."""
+    folder = tmp_path_factory.mktemp("cuttable")
+    async with (
+        proxied(rabbitmq, 5672) as (amqp_url, proxy),
+        running_services(folder, databases=platform_databases, amqp_url=amqp_url, launcher=stem, gateways=2) as running,
+    ):
+        yield running, proxy
 
 
 @pytest.fixture

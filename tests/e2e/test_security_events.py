@@ -11,11 +11,9 @@ import pytest
 from libs.common.ids import new_id
 from tests.demo.administrator import ADMIN, Administrator
 from tests.support.eventually import eventually
-from tests.support.platforms import SECOND_GATEWAY, running_services
-from tests.support.postgres import PlatformDatabases
+from tests.support.platforms import SECOND_GATEWAY
 from tests.support.processes import Platform
-from tests.support.stem import Stem
-from tests.support.tcp_proxy import TcpProxy, proxied
+from tests.support.tcp_proxy import TcpProxy
 
 GUESS = "this is not it"
 WITHIN_SECONDS = 30.0
@@ -100,15 +98,10 @@ class Site:
 
 
 @pytest.fixture(scope="module")
-async def site(
-    stem: Stem, platform_databases: PlatformDatabases, rabbitmq: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[Site]:
-    """Four services and a second gateway, with the broker behind a proxy."""
+async def site(cuttable: tuple[Platform, TcpProxy]) -> AsyncIterator[Site]:
+    """The platform whose broker can be cut off, with its first super admin."""
+    running, proxy = cuttable
     async with (
-        proxied(rabbitmq, 5672) as (amqp_url, proxy),
-        running_services(
-            tmp_path_factory.mktemp("site"), databases=platform_databases, amqp_url=amqp_url, launcher=stem, gateways=2
-        ) as running,
         httpx.AsyncClient(base_url=running.url, timeout=15) as http,
     ):
         admin = await Administrator.sign_in(http, email=running.email, password=running.password)
