@@ -51,6 +51,9 @@ async def run_services(
     stop = stop or asyncio.Event()
     died: list[str] = []
     async with AsyncExitStack() as closing:
+        last_resort = _last_resort(asyncio.get_running_loop())
+        # Called last, so that it watches the closing of services too.
+        closing.callback(last_resort.cancel)
         for service in services:
             closing.push_async_callback(close, service)
         servers = [
@@ -79,7 +82,7 @@ async def run_services(
             if on_ready is not None and not stop.is_set():
                 on_ready()
             await stop.wait()
-            closing.enter_context(_ended_in_time())
+            last_resort.start()
             await _stop_serving(services, [server for server, _ in servers], serving)
             await _ended(tasks)
     if died:
@@ -174,10 +177,8 @@ def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
 
-@contextmanager
-def _ended_in_time() -> Iterator[None]:
-    """Whatever hangs on the way down, the process ends, and says what it waited for."""
-    loop = asyncio.get_running_loop()
+def _last_resort(loop: asyncio.AbstractEventLoop) -> threading.Timer:
+    """Once started: whatever hangs on the way down, the process ends, and says what it waited for."""
 
     def give_up() -> None:
         log.error("the end hangs; leaving", seconds=STOP_SECONDS, waiting=under_way(loop))
@@ -185,11 +186,7 @@ def _ended_in_time() -> Iterator[None]:
 
     timer = threading.Timer(STOP_SECONDS, give_up)
     timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+    return timer
 
 
 async def _watched(service: str, task: Callable[[], Awaitable[None]], died: list[str], stop: asyncio.Event) -> None:

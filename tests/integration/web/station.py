@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 
 from libs.common.cli import service_cli
 from libs.common.config import HttpSettings, ObservabilitySettings
+from libs.common.web import serve
 from libs.common.web.app import create_app
 from libs.common.web.health import Check
 from libs.common.web.service import Service
@@ -48,7 +49,12 @@ def build() -> Service:
         await asyncio.sleep(seconds)
         return {"finished": True}
 
+    if os.environ.get("STATION_CLOSE") == "hangs":
+        serve.STOP_SECONDS = 1.0
+
     async def close() -> None:
+        if os.environ.get("STATION_CLOSE") == "hangs":
+            await asyncio.Event().wait()
         print("closed", flush=True)
 
     return Service("station", app, tasks=(_task,), close=close)

@@ -106,6 +106,15 @@ async def test_a_task_that_misses_its_cancellation_is_asked_again(start: Starter
     assert any(place.startswith("station: _task at ") for place in told["waiting"])
 
 
+async def test_an_end_that_hangs_is_cut_short_and_says_where(start: Starter) -> None:
+    station = await start(STATION_CLOSE="hangs")
+    await answering(station)
+    code, printed, logged, _ = await station.end()
+    assert (code, printed.splitlines()[-1]) == (1, "lifespan ends")
+    (told,) = [one for one in map(json.loads, logged.splitlines()) if one["event"] == "the end hangs; leaving"]
+    assert any("build.<locals>.close:" in place for place in told["waiting"])
+
+
 async def test_metrics_are_served_on_a_port_of_their_own(start: Starter) -> None:
     station = await start()
     await answering(station)
