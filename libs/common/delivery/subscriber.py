@@ -279,7 +279,7 @@ class Subscriber:
                 again = [one for one in parked if one.arrival is not None and not fresh[id(one.arrival)]]
                 await self._letters.note_repetition(session, [letter_of(self._queue, one) for one in again])
             crashpoint("cons.before_commit")
-        if self._refusals is not None:
+        if letters and self._refusals is not None:
             self._refusals.note(letters, told)
         self._trace(first, started_ns)
         EVENTS_CONSUMED.labels(self._queue.name).inc(len(first))
