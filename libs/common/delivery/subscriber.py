@@ -127,11 +127,11 @@ class Subscriber:
                     self._transport.subscribe(self._queue, prefetch=PREFETCH) as subscription,
                     ReadAhead(subscription, most=MOST_MESSAGES) as ahead,
                 ):
-                    failures = 0
                     # Another process may have had this queue meanwhile, and learned from it.
                     self._forget_registered()
                     while True:
                         await self._turn(subscription, await ahead.take())
+                        failures = 0
             except (OSError, Unconfirmed, Unroutable, Unavailable, TimeoutError) as error:
                 failures += 1
                 log.warning("subscription broke", queue=self._queue.name, error=type(error).__name__)
@@ -147,9 +147,7 @@ class Subscriber:
 
     async def _take_in(self, run: Sequence[Opened]) -> None:
         """Judge these messages by what holds now, and commit their effects."""
-        if self._registered is not None:
-            await self._registered.refresh()
-        clients = await self._known_clients()
+        clients = await self._judged_by()
         parked: list[Parked] = []
         arrived: list[Arrived] = []
         time = asyncio.get_running_loop().time
@@ -162,6 +160,28 @@ class Subscriber:
         await self._apply(arrived, parked)
         if _changes_types(run[-1]):
             self._forget_registered()
+
+    async def _judged_by(self) -> Mapping[str, RegisteredClient]:
+        """What judging needs, as new as it has to be. A database that is away is waited for with the messages in hand.
+
+        To give them back and take them again would be a delivery of each, and the broker parks what it delivered 20 times.
+        """
+        attempt = 0
+        while True:
+            try:
+                if self._registered is not None:
+                    await self._registered.refresh()
+                return await self._known_clients()
+            except Exception as error:
+                if not is_transient(error):
+                    raise
+                attempt += 1
+                await self._wait_for_database(attempt, error)
+
+    async def _wait_for_database(self, attempt: int, error: Exception) -> None:
+        CONSUMER_RETRIES.labels(self._queue.name).inc()
+        log.warning("database is not there", queue=self._queue.name, error=type(error).__name__)
+        await asyncio.sleep(backoff_seconds(attempt, first_seconds=FIRST_BACKOFF_SECONDS))
 
     def _forget_registered(self) -> None:
         if self._registered is not None:
@@ -224,22 +244,23 @@ class Subscriber:
                 continue
             except Exception as error:
                 attempt += 1
-                CONSUMER_RETRIES.labels(self._queue.name).inc()
                 if is_transient(error):
-                    log.warning("database is not there", queue=self._queue.name, error=type(error).__name__)
-                elif len(arrived) > 1:
+                    await self._wait_for_database(attempt, error)
+                    continue
+                CONSUMER_RETRIES.labels(self._queue.name).inc()
+                if len(arrived) > 1:
                     for one in arrived:
                         await self._apply([one], ())
                     arrived = ()
                     continue
-                elif not arrived:
+                if not arrived:
                     if all(one.arrival is None for one in parked):
                         # Not even its letter can be stored: the broker's dead-letter queue is what is left.
                         await self._send_letters(parked)
                         return
                     parked = [replace(one, arrival=None, culprit=None) for one in parked]
                     continue
-                elif isinstance(error, Refused) or attempt >= TRIES:
+                if isinstance(error, Refused) or attempt >= TRIES:
                     parked = [*parked, culprit(arrived[0], error, attempt)]
                     arrived = ()
                     continue
