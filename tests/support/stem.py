@@ -5,6 +5,7 @@ for tests; `python -m tests.support.stem` is its process.
 """
 
 import asyncio
+import gc
 import importlib
 import json
 import os
@@ -81,6 +82,9 @@ def main() -> None:
         importlib.import_module(f"services.{name}.__main__")
     for module in ("services.__main__", "tests.faults.planted"):
         importlib.import_module(module)
+    # What is here now is shared with every fork for as long as nobody writes to it, and the collector would.
+    gc.collect()
+    gc.freeze()
     while True:
         ready, _, _ = select.select([0], [], [], 0.02)
         if ready:

@@ -39,6 +39,7 @@ def describe(model: type[MessageData], *, registered_by: str = "reeve") -> dict[
 def document(catalog: Catalog, *, version: str, exchange: str) -> dict[str, Any]:
     """The whole document: one channel and one message per event type, CloudEvents on a topic exchange."""
     events = [model for model in catalog if not issubclass(model, CommandData)]
+    schemas = {model: _referring(model) for model in events}
     return {
         "asyncapi": "3.1.0",
         "info": {
@@ -53,8 +54,8 @@ def document(catalog: Catalog, *, version: str, exchange: str) -> dict[str, Any]
             for model in events
         },
         "components": {
-            "messages": {_name(model): _message(model) for model in events},
-            "schemas": {name: found for model in events for name, found in _definitions(model).items()},
+            "messages": {_name(model): _message(model, schema) for model, schema in schemas.items()},
+            "schemas": {name: found for schema in schemas.values() for name, found in schema.get("$defs", {}).items()},
         },
     }
 
@@ -98,25 +99,16 @@ def _channel_of(name: str, wire_type: str, exchange: str) -> dict[str, Any]:
     }
 
 
-def _data(model: type[MessageData]) -> dict[str, Any]:
-    """The schema of `data` inside the document, where references lead to the document's own components."""
-    schema = _referring(model)
-    return {name: found for name, found in schema.items() if name != "$defs"}
-
-
-def _definitions(model: type[MessageData]) -> dict[str, Any]:
-    found: dict[str, Any] = _referring(model).get("$defs", {})
-    return found
-
-
 def _referring(model: type[MessageData]) -> dict[str, Any]:
+    """The schema of `data`, where references lead to the document's own components."""
     return model.model_json_schema(mode="validation", ref_template="#/components/schemas/{model}")
 
 
-def _message(model: type[MessageData]) -> dict[str, Any]:
+def _message(model: type[MessageData], schema: Mapping[str, Any]) -> dict[str, Any]:
+    data = {name: found for name, found in schema.items() if name != "$defs"}
     title = (model.__doc__ or "").strip().split("\n")[0]
     source = {"type": "string"} if model.SOURCE == "*" else {"const": model.SOURCE}
-    return _message_of(model.TYPE, title=title, source=source, data=_data(model), example=dict(model.EXAMPLE))
+    return _message_of(model.TYPE, title=title, source=source, data=data, example=dict(model.EXAMPLE))
 
 
 def _foreign_message(one: ForeignType) -> dict[str, Any]:
