@@ -92,7 +92,7 @@ async def test_no_unsafe_route_runs_for_a_page_of_another_origin(
 ) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
     before = await counts(house)
-    async with httpx.AsyncClient(base_url=house.url, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=house.url, timeout=30, verify=False) as http:
         routes = await operations(http, safe=False)
         assert len(routes) > 40
         answers = await asyncio.gather(*(ask(http, turns, *route, {**cookie, **page}) for route in routes))
@@ -105,7 +105,7 @@ async def test_no_unsafe_route_runs_for_a_page_of_another_origin(
 async def test_the_same_requests_of_our_own_page_reach_every_handler(house: House, cookie: dict[str, str]) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
     own = {**MARK, "origin": house.url}
-    async with httpx.AsyncClient(base_url=house.url, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=house.url, timeout=30, verify=False) as http:
         for safe in (True, False):
             routes = [one for one in await operations(http, safe=safe) if "/auth/" not in one[1]]
             answers = await asyncio.gather(*(ask(http, turns, *route, {**cookie, **own}) for route in routes))
@@ -128,7 +128,7 @@ async def test_no_page_of_another_origin_reads_either(
     house: House, cookie: dict[str, str], page: dict[str, str]
 ) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
-    async with httpx.AsyncClient(base_url=house.url, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=house.url, timeout=30, verify=False) as http:
         routes = await operations(http, safe=True)
         assert (("get", STREAM) in routes, len(routes) > 40) == (True, True)
         answers = await asyncio.gather(*(ask(http, turns, *route, {**cookie, **page}) for route in routes))
@@ -139,7 +139,7 @@ async def test_no_page_of_another_origin_reads_either(
 async def test_no_get_does_what_another_method_is_for(house: House, cookie: dict[str, str]) -> None:
     turns = asyncio.Semaphore(AT_ONCE)
     before = await counts(house)
-    async with httpx.AsyncClient(base_url=house.url, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=house.url, timeout=30, verify=False) as http:
         safe = {path for _, path in await operations(http, safe=True)}
         unsafe = [(method, path) for method, path in await operations(http, safe=False) if path not in safe]
         assert len(unsafe) > 10
@@ -179,7 +179,7 @@ async def test_what_a_form_can_send_changes_nothing(
 ) -> None:
     page = {**MARK, "origin": house.url} if is_own else {"origin": "https://evil.example"}
     headers = {**cookie, **page, **({"content-type": content_type} if content_type else {})}
-    async with httpx.AsyncClient(base_url=house.url, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=house.url, timeout=30, verify=False) as http:
         answer = await http.post(f"{ADMIN}/settings", headers=headers, content=content)
         assert refused(answer), answer.text
         assert answer.json()["detail"]["rule"] == ("content_type" if is_own else "origin")
@@ -188,7 +188,7 @@ async def test_what_a_form_can_send_changes_nothing(
 
 
 async def test_a_refusal_is_audited_with_whose_cookie_it_was_and_counted(house: House, cookie: dict[str, str]) -> None:
-    async with httpx.AsyncClient(base_url=house.url, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=house.url, timeout=30, verify=False) as http:
 
         async def counted() -> float:
             text = (await http.get(house.metrics_url)).text
@@ -216,7 +216,7 @@ async def test_a_refusal_is_audited_with_whose_cookie_it_was_and_counted(house: 
 
 async def test_no_script_of_another_origin_is_told_that_it_may_ask(house: House) -> None:
     asked = {"origin": "https://evil.example", "access-control-request-method": "PUT"}
-    async with httpx.AsyncClient(base_url=house.url, timeout=30) as http:
+    async with httpx.AsyncClient(base_url=house.url, timeout=30, verify=False) as http:
         answer = await http.options(
             f"{ADMIN}/settings/theme", headers={**asked, "access-control-request-headers": "x-reeve-session"}
         )
@@ -230,7 +230,7 @@ async def test_no_script_of_another_origin_is_told_that_it_may_ask(house: House)
 async def test_a_stream_opens_for_our_own_page_and_ends_with_the_session(house: House, cookie: dict[str, str]) -> None:
     own = {**cookie, "sec-fetch-site": "same-origin"}
     async with (
-        httpx.AsyncClient(base_url=house.url, timeout=30) as http,
+        httpx.AsyncClient(base_url=house.url, timeout=30, verify=False) as http,
         http.stream("GET", STREAM, headers=own, params={"topics": "operations"}) as live,
     ):
         assert live.status_code == 200
