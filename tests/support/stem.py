@@ -11,6 +11,7 @@ import json
 import os
 import select
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -44,6 +45,17 @@ class Stem:
             self.process.stdin.write(json.dumps(order).encode() + b"\n")
             async with asyncio.timeout(30):
                 return _Forked(await self._born.get(), self.ended)
+
+    async def run(self, module: str, *arguments: object, crash_at: str = "") -> int:
+        """Call `cli` of a module of the tests in a process of its own, for at most a minute; the exit code."""
+        with tempfile.NamedTemporaryFile(prefix="reeve-test-") as log:
+            environment = {**os.environ, "REEVE_CRASH_AT": crash_at}
+            life = await self.launch(module, [*map(str, arguments)], environment=environment, log=Path(log.name))
+            async with asyncio.timeout(60):
+                while (code := life.code()) is None:
+                    await asyncio.sleep(0.01)
+            sys.stderr.write(Path(log.name).read_text(errors="replace"))
+        return code
 
     async def read(self) -> None:
         """Take in what the process says, until it ends."""
@@ -130,11 +142,10 @@ def _live(order: dict[str, object]) -> int:
     os.environ.update(environment)
     # It reads the environment when it is imported, and has been imported in another one.
     importlib.reload(importlib.import_module("libs.common.crashpoint"))
-    module = importlib.import_module(
-        f"{order['module']}.__main__" if order["module"] != "tests.faults.planted" else "tests.faults.planted"
-    )
+    name = str(order["module"])
+    module = importlib.import_module(name if name.startswith("tests.") else f"{name}.__main__")
     try:
-        module.cli(order["arguments"], standalone_mode=True)
+        module.cli(order["arguments"])
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
     return 0

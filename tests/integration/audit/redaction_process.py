@@ -1,10 +1,10 @@
-"""Redactions carried out by a process of its own, so that it can be killed: `python -m tests.integration.audit.redaction_process`.
+"""Redactions carried out by a process of its own, so that it can be killed.
 
 It reads the database's URL from its command line and ends when no redaction is left.
 """
 
 import asyncio
-import sys
+from collections.abc import Sequence
 
 from libs.common.database.engine import Database, driver
 from services.audit.redactor import Redactor
@@ -23,5 +23,7 @@ async def main(url: str) -> None:
     await database.close()
 
 
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1]))
+def cli(arguments: Sequence[str]) -> None:
+    """Run with this command line."""
+    (url,) = arguments
+    asyncio.run(main(url))

@@ -1,7 +1,7 @@
-"""A turn of retention as a process of its own, so that it can be killed: `python -m tests.integration.audit.retention_process`."""
+"""A turn of retention as a process of its own, so that it can be killed."""
 
 import asyncio
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from libs.common.database.engine import Database
@@ -31,5 +31,7 @@ async def main(url: str, folder: Path, key: Path, verifier_key: str, target: str
     await database.close()
 
 
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4], sys.argv[5]))
+def cli(arguments: Sequence[str]) -> None:
+    """Run with this command line."""
+    url, folder, key, verifier_key, target = arguments
+    asyncio.run(main(url, Path(folder), Path(key), verifier_key, target))

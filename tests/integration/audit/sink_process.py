@@ -1,10 +1,10 @@
-"""Those who send for sinks as a process of its own, so that it can be killed: `python -m tests.integration.audit.sink_process`.
+"""Those who send for sinks as a process of its own, so that it can be killed.
 
 It reads the database's URL and the folder of the keys from its command line and ends when nothing is due.
 """
 
 import asyncio
-import sys
+from collections.abc import Sequence
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -37,5 +37,7 @@ async def main(url: str, keys: Path) -> None:
     await database.close()
 
 
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))
+def cli(arguments: Sequence[str]) -> None:
+    """Run with this command line."""
+    url, keys = arguments
+    asyncio.run(main(url, Path(keys)))

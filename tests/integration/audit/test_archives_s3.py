@@ -35,6 +35,7 @@ from tests.support.audit_verdicts import first_of_each, verdict_on
 from tests.support.receivers import serve
 from tests.support.s3_rights import S3Rights, running_s3_rights
 from tests.support.s3_server import SECRET, S3Server, running_s3
+from tests.support.stem import Stem
 
 OLD = 300
 
@@ -183,10 +184,10 @@ async def test_a_bucket_that_hangs_is_given_up_and_asked_again(
     "crash_at", ["retention.after_copy:1", "retention.after_verify:1", "retention.after_archive:1"]
 )
 async def test_whoever_is_killed_is_followed_by_another_that_ends_it(
-    keeper: Keeper, storage: ObjectStorage, s3: S3Server, crash_at: str
+    stem: Stem, keeper: Keeper, storage: ObjectStorage, s3: S3Server, crash_at: str
 ) -> None:
     target = orjson.dumps(s3.target()).decode()
-    assert await run_process(keeper, crash_at=crash_at, target=target) == -signal.SIGKILL
+    assert await run_process(stem, keeper, crash_at=crash_at, target=target) == -signal.SIGKILL
     await keeper.deliver()
     done = await keeper.turns(retention_in(keeper, bucket_of(storage, s3.target())))
     assert done.waiting == 0

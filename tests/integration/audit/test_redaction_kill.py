@@ -1,9 +1,7 @@
 """A redaction whose process is killed, at each of its crash points, is finished by another: all of it, and once."""
 
 import asyncio
-import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
@@ -12,24 +10,21 @@ from tests.integration.audit.archive import ADMIN, Archive, Built, request_recor
 from tests.integration.audit.redacting import Redacting
 from tests.integration.audit.test_verifier import dumped, key_of, signed
 from tests.support.audit_verdicts import first_of_each, verdict_on
+from tests.support.stem import Stem
 
 ROOT = Path(__file__).parents[3]
 ENTRIES = 1200
 
 
-async def run_process(built: Built, redacting: Redacting, *, crash_at: str = "") -> int:
+async def run_process(stem: Stem, built: Built, redacting: Redacting, *, crash_at: str = "") -> int:
     """Run a process to its end, and deliver what it announces meanwhile; its exit code."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.audit.redaction_process", built.platform.urls["audit"],
-        cwd=ROOT, env={**os.environ, "REEVE_CRASH_AT": crash_at},
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        ended = asyncio.ensure_future(process.wait())
-        while not ended.done():
-            await redacting.deliver()
-            await asyncio.wait([ended], timeout=0.02)
+    module, url = "tests.integration.audit.redaction_process", built.platform.urls["audit"]
+    ended = asyncio.ensure_future(stem.run(module, url, crash_at=crash_at))
+    while not ended.done():
         await redacting.deliver()
-        return ended.result()
+        await asyncio.wait([ended], timeout=0.02)
+    await redacting.deliver()
+    return ended.result()
 
 
 @pytest.mark.parametrize(
@@ -43,13 +38,13 @@ async def run_process(built: Built, redacting: Redacting, *, crash_at: str = "")
     ],
 )
 async def test_a_killed_redaction_is_finished_by_another_process(
-    built: Built, archive: Archive, tmp_path: Path, crash_at: str, erased: int
+    stem: Stem, built: Built, archive: Archive, tmp_path: Path, *, crash_at: str, erased: int
 ) -> None:
     redacting = Redacting(archive)
     await archive.record(*[request_recorded(producerseq=n + 1) for n in range(ENTRIES)])
     asked = await redacting.start()
 
-    assert await run_process(built, redacting, crash_at=crash_at) == -signal.SIGKILL
+    assert await run_process(stem, built, redacting, crash_at=crash_at) == -signal.SIGKILL
 
     gone = "SELECT count(*) FROM entries WHERE redactions IS NOT NULL"
     assert await archive.value(gone) == erased
@@ -57,7 +52,7 @@ async def test_a_killed_redaction_is_finished_by_another_process(
     await signed(archive, built)
     assert first_of_each(verdict_on(await dumped(built, tmp_path), await key_of(archive))) == {}
 
-    assert await run_process(built, redacting) == 0
+    assert await run_process(stem, built, redacting) == 0
 
     body = await archive.body(f"/redactions/{asked.data['redaction_id']}")
     assert (body["state"], body["entries"]) == ("succeeded", ENTRIES)

@@ -1,9 +1,6 @@
 """Retention whose process is killed, at each of its crash points, is finished by another."""
 
-import asyncio
-import os
 import signal
-import sys
 from pathlib import Path
 
 import asyncpg
@@ -14,21 +11,19 @@ from tests.integration.audit.archive import Archive, Built, platform_event, requ
 from tests.integration.audit.keeping import Keeper
 from tests.integration.audit.test_verifier import dumped, key_of
 from tests.support.audit_verdicts import first_of_each, verdict_on
+from tests.support.stem import Stem
 
 ROOT = Path(__file__).parents[3]
 PART, OLD = 200, 600
 
 
-async def run_process(keeper: Keeper, *, crash_at: str = "", target: str = "") -> int:
+async def run_process(stem: Stem, keeper: Keeper, *, crash_at: str = "", target: str = "") -> int:
     """One turn in a process of its own; its exit code."""
     built = keeper.built
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.audit.retention_process", built.platform.urls["audit"],
-        str(built.config.archives), str(built.config.keys / "audit.exports.key"), built.service.app.state.log_key.text,
-        target, cwd=ROOT, env={**os.environ, "REEVE_CRASH_AT": crash_at},
+    return await stem.run(
+        "tests.integration.audit.retention_process", built.platform.urls["audit"], built.config.archives,
+        built.config.keys / "audit.exports.key", built.service.app.state.log_key.text, target, crash_at=crash_at,
     )  # fmt: skip
-    async with asyncio.timeout(60):
-        return await process.wait()
 
 
 async def nothing_went_unannounced(keeper: Keeper, folder: Path) -> None:
@@ -61,7 +56,7 @@ async def keeper(built: Built, archive: Archive, owner: asyncpg.Connection) -> K
     ],
 )  # fmt: skip
 async def test_wherever_it_is_killed_nothing_goes_without_a_verified_archive(
-    keeper: Keeper, tmp_path: Path, crash_at: str, turns: int
+    stem: Stem, keeper: Keeper, tmp_path: Path, crash_at: str, turns: int
 ) -> None:
     archive = keeper.archive
     for part in range(OLD // PART):
@@ -75,10 +70,10 @@ async def test_wherever_it_is_killed_nothing_goes_without_a_verified_archive(
         # A month with something to keep goes row by row.
         await keeper.ask(PlaceHold(name="One", reason="A court", filter=HoldFilter(target_type="order")))
     for _ in range(turns):
-        assert await run_process(keeper) == 0
+        assert await run_process(stem, keeper) == 0
         await keeper.deliver()
 
-    assert await run_process(keeper, crash_at=crash_at) == -signal.SIGKILL
+    assert await run_process(stem, keeper, crash_at=crash_at) == -signal.SIGKILL
 
     await nothing_went_unannounced(keeper, tmp_path)
     await keeper.deliver()

@@ -1,9 +1,7 @@
 """Sinks when something goes wrong: nothing is lost, only what was not confirmed comes twice, and the order is kept."""
 
 import asyncio
-import os
 import signal
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ from tests.integration.audit.archive import Archive, Built, platform_event
 from tests.integration.audit.sinks import SECRET, Sinks, https_of, syslog_of
 from tests.support.eventually import eventually
 from tests.support.receivers import SyslogReceiver, certificate, cut_line, syslog_receiver, webhook_receiver
+from tests.support.stem import Stem
 
 ROOT = Path(__file__).parents[3]
 LOG = 30
@@ -194,16 +193,16 @@ async def test_what_another_holds_is_left_alone_until_its_lease_is_over(sinks: S
     [("sink.after_batch", 0), ("sink.after_batch:2", 0), ("sink.after_send", 10), ("sink.after_send:3", 10)],
 )
 async def test_a_killed_process_is_followed_by_another_that_sends_the_same_batch(
-    built: Built, sinks: Sinks, crash_at: str, twice: int
+    stem: Stem, built: Built, sinks: Sinks, crash_at: str, twice: int
 ) -> None:
     async with webhook_receiver(SECRET) as hook, syslog_receiver() as syslog:
         for target, name in ((https_of(hook.url), "hook"), (syslog_of(syslog), "syslog")):
             sink = await sinks.create(target, name=name)
-            assert await run_process(built, crash_at=crash_at) == -signal.SIGKILL
+            assert await run_process(stem, built, crash_at=crash_at) == -signal.SIGKILL
             await archive_more(sinks)
             async with built.database.transaction() as session:
                 await driver(session).execute("UPDATE sinks SET held_until = now() - interval '1 second'")
-            assert await run_process(built) == 0
+            assert await run_process(stem, built) == 0
             assert (await sinks.view(sink))["backlog"] == 0
     size = LOG + 2
     assert firsts(hook.sequences) == list(range(size))
@@ -213,14 +212,10 @@ async def test_a_killed_process_is_followed_by_another_that_sends_the_same_batch
     assert len(syslog.sequences) - size == twice
 
 
-async def run_process(built: Built, *, crash_at: str = "") -> int:
+async def run_process(stem: Stem, built: Built, *, crash_at: str = "") -> int:
     """Run a process that sends to its end; its exit code."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.audit.sink_process", built.platform.urls["audit"], str(built.config.keys),
-        cwd=ROOT, env={**os.environ, "REEVE_CRASH_AT": crash_at},
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        return await process.wait()
+    module = "tests.integration.audit.sink_process"
+    return await stem.run(module, built.platform.urls["audit"], built.config.keys, crash_at=crash_at)
 
 
 async def archive_more(sinks: Sinks) -> None:

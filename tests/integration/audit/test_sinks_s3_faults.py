@@ -14,6 +14,7 @@ from tests.integration.audit.sinks import Sinks
 from tests.integration.audit.test_sinks_faults import archive_more, run_process
 from tests.support.receivers import serve
 from tests.support.s3_server import S3Server, running_s3
+from tests.support.stem import Stem
 from tests.support.tcp_proxy import TcpProxy
 
 LOG = 30
@@ -66,14 +67,14 @@ async def test_storage_that_falls_silent_is_given_up_in_time(sinks: Sinks, s3: S
 
 @pytest.mark.parametrize(("crash_at", "requests"), [("sink.after_batch:2", 4), ("sink.after_send:2", 5)])
 async def test_a_killed_process_is_followed_by_another_that_writes_the_same_object(
-    built: Built, sinks: Sinks, s3: S3Server, crash_at: str, requests: int
+    stem: Stem, built: Built, sinks: Sinks, s3: S3Server, *, crash_at: str, requests: int
 ) -> None:
     sink = await sinks.create(s3.target())
-    assert await run_process(built, crash_at=crash_at) == -signal.SIGKILL
+    assert await run_process(stem, built, crash_at=crash_at) == -signal.SIGKILL
     await archive_more(sinks)
     async with built.database.transaction() as session:
         await driver(session).execute("UPDATE sinks SET held_until = now() - interval '1 second'")
-    assert await run_process(built) == 0
+    assert await run_process(stem, built) == 0
     assert (await sinks.view(sink))["backlog"] == 0
     assert s3.sequences == list(range(LOG + 1)), "no entry is there twice, and none is missing"
     assert len(s3.requests) == requests

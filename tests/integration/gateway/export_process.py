@@ -1,11 +1,10 @@
-"""A worker of the gateway's exports as a process of its own, so that it can be killed:
-`python -m tests.integration.gateway.export_process`.
+"""A worker of the gateway's exports as a process of its own, so that it can be killed.
 
 It reads the database's URL, the folder and the key from its command line and ends when no job waits.
 """
 
 import asyncio
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from libs.common.database.engine import Database
@@ -35,5 +34,7 @@ async def main(url: str, folder: Path, key: Path) -> None:
     await database.close()
 
 
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])))
+def cli(arguments: Sequence[str]) -> None:
+    """Run with this command line."""
+    url, folder, key = arguments
+    asyncio.run(main(url, Path(folder), Path(key)))

@@ -2,9 +2,7 @@
 
 import asyncio
 import json
-import os
 import signal
-import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from services.gateway.features.users import store as users
 from tests.integration.gateway.export_process import WINDOW
 from tests.support.eventually import eventually
 from tests.support.postgres import PlatformDatabase
+from tests.support.stem import Stem
 
 ROOT = Path(__file__).parents[3]
 ACCOUNTS = 23
@@ -92,13 +91,9 @@ async def job_of(database: Database, export_id: str, caller: Caller) -> jobs.Exp
     return found
 
 
-async def run_process(platform: PlatformDatabase, folder: Path, *, crash_at: str = "") -> int:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.integration.gateway.export_process", platform.urls["gateway"],
-        str(folder), str(folder / "exports.key"), cwd=ROOT, env={**os.environ, "REEVE_CRASH_AT": crash_at},
-    )  # fmt: skip
-    async with asyncio.timeout(60):
-        return await process.wait()
+async def run_process(stem: Stem, platform: PlatformDatabase, folder: Path, *, crash_at: str = "") -> int:
+    module = "tests.integration.gateway.export_process"
+    return await stem.run(module, platform.urls["gateway"], folder, folder / "exports.key", crash_at=crash_at)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +101,12 @@ async def run_process(platform: PlatformDatabase, folder: Path, *, crash_at: str
     [("export.after_checkpoint:1", WINDOW - 1), ("export.after_checkpoint:4", 4 * WINDOW - 1), ("export.before_success", ACCOUNTS)],
 )  # fmt: skip
 async def test_a_killed_export_is_finished_by_another_process(
-    platform: PlatformDatabase, database: Database, tmp_path: Path, crash_at: str, rows: int
+    stem: Stem, platform: PlatformDatabase, database: Database, tmp_path: Path, *, crash_at: str, rows: int
 ) -> None:
     ids, caller = await add_accounts(database, ACCOUNTS), a_caller()
     asked = await start(database, caller)
 
-    assert await run_process(platform, tmp_path, crash_at=crash_at) == -signal.SIGKILL
+    assert await run_process(stem, platform, tmp_path, crash_at=crash_at) == -signal.SIGKILL
 
     left = await job_of(database, asked["id"], caller)
     assert (left.state, left.rows if "before" not in crash_at else ACCOUNTS) == ("running", rows)
@@ -119,7 +114,7 @@ async def test_a_killed_export_is_finished_by_another_process(
     async with database.transaction() as session:
         await driver(session).execute("UPDATE exports SET lease_until = now() - interval '1 second'")
 
-    assert await run_process(platform, tmp_path) == 0
+    assert await run_process(stem, platform, tmp_path) == 0
 
     done = await job_of(database, asked["id"], caller)
     assert (done.state, done.rows, done.attempts) == ("succeeded", ACCOUNTS, 2)
@@ -150,14 +145,14 @@ async def test_the_end_waits_for_whoever_has_a_number_and_has_not_committed(data
 
 
 async def test_what_is_ended_while_it_waits_is_never_run(
-    platform: PlatformDatabase, database: Database, tmp_path: Path
+    stem: Stem, platform: PlatformDatabase, database: Database, tmp_path: Path
 ) -> None:
     caller = a_caller()
     asked = await start(database, caller)
     with pytest.raises(NotFound):
         await own(database).end(a_caller(), EndExport(export_id=asked["id"], source="users"))
     await own(database).end(caller, EndExport(export_id=asked["id"], source="users"))
-    assert await run_process(platform, tmp_path) == 0
+    assert await run_process(stem, platform, tmp_path) == 0
     assert (await job_of(database, asked["id"], caller)).state == "cancelled"
 
 

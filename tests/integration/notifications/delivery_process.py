@@ -1,11 +1,11 @@
-"""A deliverer as a process of its own, so that it can be killed: `python -m tests.integration.notifications.delivery_process`.
+"""A deliverer as a process of its own, so that it can be killed.
 
 It reads the database's URL, the URL of the mail server and the private key in hexadecimal digits from its command line,
 and ends when nothing is due.
 """
 
 import asyncio
-import sys
+from collections.abc import Sequence
 
 from libs.common.database.engine import Database
 from libs.common.sealing import Unsealer
@@ -24,5 +24,7 @@ async def main(url: str, smtp_url: str, key: str) -> None:
     await database.close()
 
 
-if __name__ == "__main__":
-    asyncio.run(main(sys.argv[1], sys.argv[2], sys.argv[3]))
+def cli(arguments: Sequence[str]) -> None:
+    """Run with this command line."""
+    url, smtp_url, key = arguments
+    asyncio.run(main(url, smtp_url, key))

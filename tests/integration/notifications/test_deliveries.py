@@ -1,9 +1,7 @@
 """Links on their way to one person: each command sends one mail, whatever is repeated, refused or killed on the way."""
 
 import asyncio
-import os
 import signal
-import sys
 from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
@@ -31,6 +29,7 @@ from tests.support.eventually import eventually
 from tests.support.mail_server import HOST, MailServer, mail_server
 from tests.support.postgres import PlatformDatabase
 from tests.support.rabbitmq_fixtures import RabbitNamespace
+from tests.support.stem import Stem
 
 ROOT = Path(__file__).parents[3]
 QUEUES = (NOTIFICATIONS_EVENTS, NOTIFICATIONS_COMMANDS)
@@ -255,7 +254,7 @@ async def test_only_the_gateway_has_links_sent(desk: Desk) -> None:
 
 
 async def test_a_process_that_is_killed_after_the_mail_sends_it_again_and_no_other_mail(
-    platform_db: Callable[..., Awaitable[PlatformDatabase]], server: MailServer
+    stem: Stem, platform_db: Callable[..., Awaitable[PlatformDatabase]], server: MailServer
 ) -> None:
     """What at least once means: one repetition, under the same id, and only of what was in the air."""
     platform = await platform_db("notifications")
@@ -266,13 +265,10 @@ async def test_a_process_that_is_killed_after_the_mail_sends_it_again_and_no_oth
     await accept(database, first, second)
 
     async def run(crash_at: str) -> int:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "tests.integration.notifications.delivery_process",
-            platform.urls["notifications"], f"smtp+plain://{HOST}:{server.port}", KEY.hex(),
-            cwd=ROOT, env={**os.environ, "REEVE_CRASH_AT": crash_at},
+        return await stem.run(
+            "tests.integration.notifications.delivery_process", platform.urls["notifications"],
+            f"smtp+plain://{HOST}:{server.port}", KEY.hex(), crash_at=crash_at,
         )  # fmt: skip
-        async with asyncio.timeout(60):
-            return await process.wait()
 
     assert await run("mail.after_data:2") == -signal.SIGKILL
     assert len(server.taken) == 2
