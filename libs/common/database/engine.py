@@ -31,6 +31,13 @@ CONNECT_SECONDS = 5.0
 ROLLBACK_SECONDS = 2.0
 PING_SECONDS = 2.0
 
+# Before version 18 Postgres reads the pages of a bitmap one after the other, and with this many at once in a third of the
+# time (1,300 pages: 130 ms, 45 ms). It is 0 where the system cannot, and nothing else may be set there.
+_READ_AHEAD = """
+    SELECT set_config('effective_io_concurrency', '32', false)
+    WHERE current_setting('effective_io_concurrency')::int BETWEEN 1 AND 31
+"""
+
 __all__ = ["Connection", "Database", "Session", "driver", "is_transient"]
 
 
@@ -98,7 +105,7 @@ class Database:
 
         It takes and returns json and jsonb as JSON text.
         """
-        return await asyncpg.connect(
+        connection = await asyncpg.connect(
             self._url,
             timeout=CONNECT_SECONDS,
             # The server ends a slow statement; this ends the wait for a server that no longer speaks.
@@ -116,6 +123,12 @@ class Database:
                 "tcp_keepalives_count": "3",
             },
         )
+        try:
+            await connection.execute(_READ_AHEAD, timeout=CONNECT_SECONDS)
+        except BaseException:
+            connection.terminate()
+            raise
+        return connection
 
     async def close(self) -> None:
         """Close the pool's connections. Dedicated ones are closed by those who asked for them."""

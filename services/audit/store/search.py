@@ -25,7 +25,10 @@ SHOWN = (
 EXACT = ("action", "target_type", "target_id", "admin_user_id", "source", "request_id", "operation_id")
 CLOSED: Mapping[str, Sequence[str]] = {"outcome": OUTCOMES, "severity": SEVERITIES}
 """Columns with few values, each a constant in the statement: an index of only the rare ones is not used otherwise."""
-_SELECT = f"SELECT {', '.join(SHOWN)} FROM entries"
+_COLUMNS = f"SELECT {', '.join(SHOWN)} FROM"
+_SELECT = f"{_COLUMNS} entries"
+_TYPES = "SELECT value FROM facets WHERE kind = 'target_type'"
+_OF_ANY_TYPE = f"target_type = ANY(ARRAY({_TYPES}))"
 
 _NO_DEEDS = [OperationAccepted.TYPE, RequestRecorded.TYPE]
 """What was asked for, and not what came of it."""
@@ -63,15 +66,20 @@ async def search(
         values += [after.created_at, after.sequence]
         where.append(f"(created_at, sequence) {'<' if newest_first else '>'} (${len(values) - 1}, ${len(values)})")
     direction = "DESC" if newest_first else "ASC"
-    sql = f"{_SELECT}{clause(where)} ORDER BY created_at {direction}, sequence {direction}"
+    order = f"ORDER BY created_at {direction}, sequence {direction}"
     if is_all and not skip:
         # A plan that knows its limit is kept: planning over all partitions takes longer than reading a page of them.
-        sql += f" LIMIT {limit:d}"
-    else:
-        # With the limit unknown Postgres plans each time, for these very values: what suits a common word ruins a rare one.
-        values += [limit, skip]
-        sql += f" LIMIT ${len(values) - 1} OFFSET ${len(values)}"
-    return list(await driver(session).fetch(sql, *values))
+        return list(await driver(session).fetch(f"{_SELECT}{clause(where)} {order} LIMIT {limit:d}", *values))
+    # With the limit unknown Postgres plans each time, for these very values: what suits a common word ruins a rare one.
+    values += [limit, skip]
+    most, skipped = f"${len(values) - 1}::int", f"${len(values)}::int"
+    found = f"entries{clause(where)}"
+    if _is_id_alone(filters):
+        # The index has each type's entries in the order of time, and those of all types in none: a page of each, merged.
+        of_type = ["target_type = types.value" if one is _OF_ANY_TYPE else one for one in where]
+        page = f"SELECT * FROM entries{clause(of_type)} {order} LIMIT {most} + {skipped}"
+        found = f"({_TYPES}) AS types CROSS JOIN LATERAL ({page}) AS entries"
+    return list(await driver(session).fetch(f"{_COLUMNS} {found} {order} LIMIT {most} OFFSET {skipped}", *values))
 
 
 async def count(session: Session, filters: Filters) -> int:
@@ -105,9 +113,9 @@ def conditions(filters: Filters) -> tuple[list[str], list[Any]]:
     values: list[Any] = []
     for name, wanted in filters.exact.items():
         where.append(_is_any_of(name, wanted, values))
-    if "target_id" in filters.exact and "target_type" not in filters.exact:
+    if _is_id_alone(filters):
         # The index begins with the type: all types there are, so that an id alone finds its entries through it.
-        where.append("target_type = ANY(ARRAY(SELECT value FROM facets WHERE kind = 'target_type'))")
+        where.append(_OF_ANY_TYPE)
     if filters.networks:
         ranges = []
         for first, last in filters.networks:
@@ -122,6 +130,10 @@ def conditions(filters: Filters) -> tuple[list[str], list[Any]]:
         values.append(tsquery(filters.groups))
         where.append(f"words @@ ${len(values)}::text::tsquery")
     return where, values
+
+
+def _is_id_alone(filters: Filters) -> bool:
+    return "target_id" in filters.exact and "target_type" not in filters.exact
 
 
 def clause(where: Sequence[str]) -> str:

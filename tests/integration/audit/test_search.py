@@ -139,6 +139,21 @@ async def test_each_filter_finds_what_it_says(filled: Archive) -> None:
             assert [entry["event_id"] async for entry in filled.walk(f"{query}&limit=2")] == expected.split(), query
 
 
+@pytest.mark.parametrize("sort", ["-created_at", "created_at"])
+async def test_an_id_alone_is_found_in_the_order_of_time_whatever_its_types(archive: Archive, sort: str) -> None:
+    events = [
+        platform_event(id=f"{minute}", time=at(minute), subject=f"{kind}/7")
+        for minute, kind in enumerate(["order", "user", "order", "order", "import", "user", "order"])
+    ]
+    await archive.record(*events, platform_event(subject="order/8"))
+    ids = [event.id for event in (events if sort == "created_at" else reversed(events))]
+    for skip in range(8):
+        for limit in range(1, 8):
+            query = f"target_id=7&sort={sort}&skip={skip}&limit={limit}"
+            assert await archive.found(f"?{query}") == ids[skip : skip + limit], query
+    assert [entry["event_id"] async for entry in archive.walk(f"target_id=7&sort={sort}&limit=2")] == ids
+
+
 REFUSED: list[tuple[str, list[Any], str]] = [
     ("outcome=maybe", ["query", "outcome", 0], "'success', 'denied' or 'failure'"),
     ("severity=high", ["query", "severity", 0], "'info', 'warning', 'error' or 'critical'"),
