@@ -70,6 +70,9 @@ class Anchoring:
         try:
             yield bool(await connection.fetchval(store.LOCK, anchor.name))
         finally:
+            # Postgres notices the end of a connection a moment later, and until then the next turn would be nobody's.
+            with contextlib.suppress(asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError, OSError):
+                await connection.execute(store.UNLOCK, timeout=RETRY_SECONDS)
             connection.terminate()
 
     async def _give(self, anchor: Anchor) -> bool:
