@@ -31,7 +31,9 @@ BACKLOG = Gauge(
     "reeve_audit_anchor_backlog", "Entries under the newest signed head that no anchored head covers.", ["anchor"]
 )
 CONTRADICTS = Gauge(
-    "reeve_audit_anchor_contradicts", "1 while an anchor knows another log under this name.", ["anchor"]
+    "reeve_audit_anchor_contradicts",
+    "1 from when an anchor knew another log under this name until it keeps a head again.",
+    ["anchor"],
 )
 FAILURES = Counter("reeve_audit_anchor_failures_total", "Heads that an anchor did not keep at once.", ["anchor"])
 
@@ -88,7 +90,8 @@ class Anchoring:
             kept = await anchor.keep(size=newest.size, note=newest.note)
         except AnchorFailed as failure:
             FAILURES.labels(anchor.name).inc()
-            CONTRADICTS.labels(anchor.name).set(failure.contradicts)
+            if failure.contradicts:
+                CONTRADICTS.labels(anchor.name).set(1)
             tell = log.error if failure.contradicts else log.warning
             tell("head not anchored", anchor=anchor.name, size=newest.size, reason=str(failure)[:MOST_REASON])
             async with self._database.transaction() as session:

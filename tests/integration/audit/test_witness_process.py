@@ -17,6 +17,7 @@ from services.audit.log.notes import parted
 from services.audit.witness import app
 from services.audit.witness.config import Config
 from services.audit.witness.records import name_of
+from services.audit.witness.requests import MOST_REQUEST_BYTES
 from tests.support.eventually import eventually
 from tests.support.witness import free_port
 from tests.unit.audit.witness.test_judging import FORK, KEY, asked, body
@@ -77,9 +78,12 @@ async def test_what_was_cosigned_outlives_a_kill_between_the_disk_and_the_answer
         with pytest.raises(httpx.TransportError):
             await http.post("/add-checkpoint", content=body(asked(5, 10)))
         assert await process.wait() == -signal.SIGKILL
-    code, key, _ = await said("show-key", environment(tmp_path))
-    assert code == 0
     async with running(tmp_path) as (_, http):
+        (code, key, _), (refused, _, why) = await asyncio.gather(
+            said("show-key", environment(tmp_path)), said("serve", environment(tmp_path, REEVE_PORT=str(free_port())))
+        )
+        assert (code, refused) == (0, 2)
+        assert why == f"reeve: REEVE_WITNESS_DIR: another witness works in {tmp_path}\n"
         behind = await http.post("/add-checkpoint", content=body(asked(5, 10, tree=FORK)))
         assert (behind.status_code, behind.text) == (409, "10\n")
         assert behind.headers["content-type"] == "text/x.tlog.size"
@@ -92,13 +96,22 @@ async def test_what_was_cosigned_outlives_a_kill_between_the_disk_and_the_answer
         shown = await http.get(f"/{name_of(KEY.name)}/checkpoint")
         assert (shown.status_code, shown.text) == (200, cosigned)
         assert (await http.get("/" + "0" * 64 + "/checkpoint")).status_code == 404
-        for sent, status in ((b"", 400), (b"x" * 600_000, 413), (body(asked(10, 20)) + b"\0", 400)):
+        for sent, status in ((b"", 400), (body(asked(10, 20)) + b"\0", 400)):
             answer = await http.post("/add-checkpoint", content=sent)
             assert (answer.status_code, answer.headers["content-type"]) == (status, "text/plain; charset=utf-8")
         assert (await http.get("/add-checkpoint")).status_code == 405
-        code, _, why = await said("serve", environment(tmp_path, REEVE_PORT=str(free_port())))
-        assert code == 2
-        assert why == f"reeve: REEVE_WITNESS_DIR: another witness works in {tmp_path}\n"
+
+
+async def test_what_is_asked_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in environment(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    service = app.start(Config.load())
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=service.app), base_url="http://w") as http:
+        for count, status in ((MOST_REQUEST_BYTES, 400), (MOST_REQUEST_BYTES + 1, 413)):
+            answer = await http.post("/add-checkpoint", content=b"x" * count)
+            assert (answer.status_code, answer.headers["content-type"]) == (status, "text/plain; charset=utf-8")
+            assert len(answer.text.splitlines()) == 1
+    await service.close()
 
 
 @pytest.mark.parametrize(

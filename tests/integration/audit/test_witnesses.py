@@ -146,6 +146,9 @@ async def test_a_rewritten_log_that_was_signed_again_is_refused_for_ever(
         assert [size for size, _ in await kept(keeper)] == [10]
         evidence = next((running.folder / "heads").glob("*.refused")).read_text()
         assert evidence == await checkpoint_of(keeper.archive)
+    assert not await turn(keeper, one)
+    assert "cannot be reached" in await failure(keeper, one)
+    assert REGISTRY.get_sample_value("reeve_audit_anchor_contradicts", {"anchor": one.name}) == 1
 
 
 async def rewrite(keeper: Keeper) -> None:
