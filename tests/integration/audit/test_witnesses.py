@@ -22,9 +22,10 @@ from services.audit.log.cosignatures import WitnessKey, cosign, find_cosignature
 from services.audit.log.notes import SigningKey, parted
 from services.audit.log.proofs import consistency_ranges
 from services.audit.store import tree
+from services.audit.verifier.cli import main as verify
 from tests.integration.audit.archive import Archive, Built, platform_event
 from tests.integration.audit.keeping import Keeper
-from tests.integration.audit.test_verifier import checkpoint_of, key_of
+from tests.integration.audit.test_verifier import checkpoint_of, dumped, key_of
 from tests.support.witness import Running, answering, witness
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"\x05" * 32)
@@ -98,6 +99,8 @@ async def test_each_head_is_cosigned_and_the_cosignature_is_kept(keeper: Keeper,
         assert cosignature is not None
         assert abs(cosignature.time - time.time()) < 30
         assert parted(note)[1][0].startswith(f"— {logs.partition('+')[0]} ")
+    assert await verified(keeper, tmp_path, running.key) == 0
+    assert await verified(keeper, tmp_path, running.key, STRANGE) == 10
     for statement in (
         "UPDATE log_cosignatures SET line = ''",
         "DELETE FROM log_cosignatures",
@@ -146,9 +149,19 @@ async def test_a_rewritten_log_that_was_signed_again_is_refused_for_ever(
         assert [size for size, _ in await kept(keeper)] == [10]
         evidence = next((running.folder / "heads").glob("*.refused")).read_text()
         assert evidence == await checkpoint_of(keeper.archive)
+    assert await verified(keeper, tmp_path) == 0
+    assert await verified(keeper, tmp_path, running.key) == 10
     assert not await turn(keeper, one)
     assert "cannot be reached" in await failure(keeper, one)
     assert REGISTRY.get_sample_value("reeve_audit_anchor_contradicts", {"anchor": one.name}) == 1
+
+
+async def verified(keeper: Keeper, folder: Path, *witnesses: WitnessKey) -> int:
+    """What the offline verifier says of a dump when these witnesses are asked for."""
+    path = await dumped(keeper.built, folder)
+    asked = [argument for one in witnesses for argument in ("--witness", one.text)]
+    arguments = [str(path), "--key", await key_of(keeper.archive), "--quiet", "--processes", "1", *asked]
+    return await asyncio.to_thread(verify, arguments)
 
 
 async def rewrite(keeper: Keeper) -> None:
