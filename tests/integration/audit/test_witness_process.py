@@ -38,8 +38,12 @@ async def said(command: str, variables: Mapping[str, str]) -> tuple[int, str, st
         sys.executable, "-m", "services.audit.witness", command, cwd=ROOT, env=variables,
         stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
     )  # fmt: skip
-    async with asyncio.timeout(60):
-        out, err = await process.communicate()
+    try:
+        async with asyncio.timeout(60):
+            out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
     return process.returncode or 0, out.decode(), err.decode()
 
 
