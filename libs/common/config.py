@@ -132,7 +132,7 @@ def _line(error: ErrorDetails) -> str:
     rule = _rule(error)
     text = f"{variable}: {f'{where}: ' if where else ''}{rule}"
     if error["type"] == "missing":
-        return f"{variable}: must be set"
+        return f"{variable}: {f'{where}: ' if where else ''}must be set"
     given = error.get("input")
     if any(word in f"{name} {where}" for word in _UNSPEAKABLE) or not isinstance(given, str | int | float):
         return text

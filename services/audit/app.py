@@ -38,6 +38,7 @@ from services.audit.anchors.bucket import BucketAnchor
 from services.audit.anchors.file import FileAnchor
 from services.audit.anchors.timestamper import TimestampAnchor, roots_of
 from services.audit.anchors.webhook import WebhookAnchor
+from services.audit.anchors.witness import WitnessAnchor
 from services.audit.archives.archivist import Archivist
 from services.audit.archives.bucket import ArchiveBucket
 from services.audit.archives.folder import ArchiveFolder
@@ -52,6 +53,7 @@ from services.audit.config import Config
 from services.audit.exports import PERMISSION, SOURCE, AuditSource
 from services.audit.handlers import Recorder, give_leaves, keep_partitions_ahead
 from services.audit.log.notes import SigningKey, VerifierKey
+from services.audit.log.proofs import consistency_ranges
 from services.audit.log.receipts import SUFFIX
 from services.audit.objects.bucket import Bucket
 from services.audit.objects.storage import ObjectStorage
@@ -70,7 +72,7 @@ from services.audit.sending.syslog import SyslogSender
 from services.audit.sending.webhook import WebhookSender
 from services.audit.sequencer import Sequencer
 from services.audit.signer import Signer
-from services.audit.store import quarantine
+from services.audit.store import quarantine, tree
 from services.audit.streamer import Streamer
 from services.audit.watcher import Watcher
 
@@ -136,6 +138,7 @@ def build(
     app.state.cursor_key = CursorKey(load_or_create_secret(config.keys / "audit.cursors"))
     public = load_ed25519_public(public_path(config.keys / LOG_KEY))
     app.state.log_key = VerifierKey(config.audit_log_origin, public.public_bytes_raw())
+    app.state.quorum = config.quorum
     receipts = load_or_create_ed25519(config.keys / RECEIPTS_KEY)
     app.state.receipt_key = SigningKey(f"{config.audit_log_origin}{SUFFIX}", receipts)
     app.include_router(entry_routes.router)
@@ -232,9 +235,10 @@ def build(
             commands.run,
             worker.run,
             Redactor(database).run,
-            Watcher(database).run,
+            Watcher(database, quorum=config.quorum).run,
             retention.run,
             Anchoring(database, _anchors(config, buckets), seconds=config.audit_anchor_seconds).run,
+            Anchoring(database, _witnesses(config, database), seconds=config.audit_witness_seconds, in_step=True).run,
             streamer.run,
             *signing,
         ),
@@ -278,6 +282,18 @@ def _anchors(config: Config, buckets: ObjectStorage) -> list[Anchor]:
         url, roots = str(config.audit_anchor_tsa_url), roots_of(config.audit_anchor_tsa_roots)
         found.append(TimestampAnchor(url, roots, allowed=config.egress_allow))
     return found
+
+
+def _witnesses(config: Config, database: Database) -> list[Anchor]:
+    """Those that are configured."""
+
+    async def prove(old: int, new: int) -> Sequence[bytes]:
+        async with database.reading() as session:
+            return await tree.proof(session, consistency_ranges(old, new))
+
+    return [
+        WitnessAnchor(str(one.url), one.key, prove=prove, allowed=config.egress_allow) for one in config.audit_witnesses
+    ]
 
 
 def _policy(config: Config) -> Policy:

@@ -3,7 +3,17 @@
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import AfterValidator, AnyHttpUrl, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    AnyHttpUrl,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from libs.common.config import (
     BrokerSettings,
@@ -15,7 +25,9 @@ from libs.common.config import (
 )
 from libs.common.events.sinks import S3Target
 from libs.common.webhooks import secret_bytes
+from services.audit.log.cosignatures import WitnessKey
 from services.audit.log.notes import is_key_name
+from services.audit.models.witnesses import Quorum
 
 
 def _key_name(value: str) -> str:
@@ -29,7 +41,33 @@ def _webhook_secret(value: SecretStr) -> SecretStr:
     return value
 
 
+def _witness_key(value: str) -> str:
+    return WitnessKey.parse(value).text
+
+
 MOST_ORIGIN = 100
+MOST_WITNESSES = 8
+
+
+class WitnessTarget(BaseModel):
+    """A witness: where it is asked, and the key that it cosigns with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    url: AnyHttpUrl
+    vkey: Annotated[str, AfterValidator(_witness_key)]
+
+    @property
+    def key(self) -> WitnessKey:
+        """The key of its text."""
+        return WitnessKey.parse(self.vkey)
+
+
+def _several(value: tuple[WitnessTarget, ...]) -> tuple[WitnessTarget, ...]:
+    keys = [one.key for one in value]
+    if len({key.name for key in keys}) < len(keys) or len({key.public for key in keys}) < len(keys):
+        raise ValueError("no name and no key of a witness may come twice")
+    return value
 
 
 class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, BrokerSettings, ObservabilitySettings):
@@ -47,6 +85,11 @@ class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, Bro
     audit_anchor_bucket_secret: SecretStr | None = None
     audit_anchor_tsa_url: AnyHttpUrl | None = None
     audit_anchor_tsa_roots: Path | None = None
+    audit_witnesses: Annotated[
+        tuple[WitnessTarget, ...], Field(max_length=MOST_WITNESSES), AfterValidator(_several)
+    ] = ()
+    audit_witness_seconds: Annotated[int, Field(ge=1, le=60)] = 10
+    audit_witness_quorum: Annotated[int, Field(ge=1, le=MOST_WITNESSES)] | None = None
     audit_log_origin: Annotated[str, AfterValidator(_key_name)] = "reeve.local/audit"
     audit_signer_dir: Path | None = None
 
@@ -61,6 +104,20 @@ class Config(HttpSettings, ExportSettings, EgressSettings, DatabaseSettings, Bro
             if (url is None) != (beside is None):
                 raise ValueError(f"{name} and what it belongs to are set together")
         return self
+
+    @field_validator("audit_witness_quorum")
+    @classmethod
+    def _quorum_can_be_met(cls, value: int | None, others: ValidationInfo) -> int | None:
+        count = len(others.data.get("audit_witnesses", range(MOST_WITNESSES)))
+        if value is not None and value > count:
+            raise ValueError(f"must be at most the number of witnesses, {count}")
+        return value
+
+    @property
+    def quorum(self) -> Quorum | None:
+        """Whose cosignatures count, and how many make a head witnessed: all, unless fewer are asked for. None without witnesses."""
+        keys = tuple(one.key for one in self.audit_witnesses)
+        return Quorum(keys, self.audit_witness_quorum or len(keys)) if keys else None
 
     @property
     def archives(self) -> Path:

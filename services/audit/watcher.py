@@ -1,5 +1,5 @@
-"""Watches what the log lacks: numbers of services that do not come, entries that no signed head reaches, and events that wait
-in quarantine.
+"""Watches what the log lacks: numbers of services that do not come, entries that no signed head reaches, heads that no quorum of
+witnesses cosigned, and events that wait in quarantine.
 
 A number that is missing for longer than `BOUND_SECONDS` while later ones are there is told of once, by an event and an alert,
 and once more when it came; so is an entry that no signed checkpoint reaches after `BOUND_SECONDS`. What was told is in the database, so a restart tells nothing again.
@@ -24,8 +24,9 @@ from libs.common.events.catalog import new_event
 from libs.common.events.platform import CriticalError
 from services.audit.models.gaps import Gap, Hole, closed_of, how_closed, news_of
 from services.audit.models.leaves import OWN_SOURCE
+from services.audit.models.witnesses import Quorum
+from services.audit.store import cosignatures, overdue, quarantine
 from services.audit.store import gaps as store
-from services.audit.store import overdue, quarantine
 
 BOUND_SECONDS = 60.0
 LOOK_SECONDS = 5.0
@@ -38,6 +39,11 @@ MISSING = Gauge(
     "reeve_audit_missing_numbers", "Numbers of a service that are missing for over a minute.", ("producer",)
 )
 QUARANTINED = Gauge("reeve_audit_quarantined_events", "Events that wait in quarantine, counted up to 10,001.")
+WITNESSED = Gauge("reeve_audit_witnessed_size", "Size of the newest head that the quorum of witnesses cosigned.")
+UNWITNESSED = Gauge(
+    "reeve_audit_unwitnessed_age_seconds",
+    "Seconds since the oldest head was signed that the quorum of witnesses has yet to cover; 0 where none waits.",
+)
 
 log = logs.get("gaps")
 
@@ -45,10 +51,18 @@ log = logs.get("gaps")
 class Watcher:
     """Looks every few seconds. Several may run: one at a time looks."""
 
-    def __init__(self, database: Database, *, bound_seconds: float = BOUND_SECONDS, most_open: int = MOST_OPEN) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        bound_seconds: float = BOUND_SECONDS,
+        most_open: int = MOST_OPEN,
+        quorum: Quorum | None = None,
+    ) -> None:
         self._database = database
         self._bound_seconds = bound_seconds
         self._most_open = most_open
+        self._quorum = quorum
 
     async def run(self) -> None:
         """Look until cancelled; a database that is gone is waited for."""
@@ -70,6 +84,10 @@ class Watcher:
                 await store.forget(session, days=FORGOTTEN_DAYS)
                 await self._look_for_overdue(session)
             QUARANTINED.set(await quarantine.count_waiting(session))
+            if self._quorum is not None:
+                witnessed = await cosignatures.witnessed_size(session, self._quorum)
+                WITNESSED.set(witnessed or 0)
+                UNWITNESSED.set(await cosignatures.waiting_seconds(session, witnessed=witnessed))
         missing = Counter[str]()
         for hole in holes:
             missing[hole.producer] += hole.missing

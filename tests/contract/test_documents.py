@@ -11,13 +11,14 @@ from pydantic.fields import FieldInfo
 from libs.common.config import PREFIX, Settings
 from services import preparation, single
 from services.audit import config as audit
+from services.audit.witness import config as witness
 from services.gateway import config as gateway
 from services.notifications import config as notifications
 from services.settings import config as settings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("services/*/README.md"), ROOT / "deploy" / "README.md"])
-READERS = (single, preparation, audit, gateway, notifications, settings)
+READERS = (single, preparation, audit, gateway, notifications, settings, witness)
 _ROW = re.compile(r"^\| `(REEVE_[A-Z_]+)` \| (?:`([^`]*)`|none) \|", re.MULTILINE)
 _VARIABLE = re.compile(r"REEVE_[A-Z_]*[A-Z]")
 _LIMIT = re.compile(r"^\| .+ \| ([\d,]+)(?: (\S+)[^|]*)? \| .+ \| `(\S+)\.py: (\w+)` \|$", re.MULTILINE)
@@ -107,7 +108,8 @@ def test_every_crash_point_is_listed() -> None:
     }
     listed = set(
         re.findall(
-            r"`((?:gw|relay|cons|seq|sign|sink|redact|export|mail|retention|anchor)\.\w+)`", read("ARCHITECTURE.md")
+            r"`((?:gw|relay|cons|seq|sign|sink|redact|export|mail|retention|anchor|witness)\.\w+)`",
+            read("ARCHITECTURE.md"),
         )
     )
     assert listed == points

@@ -78,6 +78,34 @@ class Signer:
         return f"{text}\n{self.signature(text)}"
 
 
+class Cosigner:
+    """An Ed25519 key of a witness (C2SP tlog-cosignature, type 0x04); the same name makes the same key."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._key = Ed25519PrivateKey.from_private_bytes(hashlib.sha256(f"witness {name}".encode()).digest())
+        public = self._key.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+        self._typed = b"\x04" + public
+        self._id = hashlib.sha256(name.encode() + b"\n" + self._typed).digest()[:4]
+
+    @property
+    def vkey(self) -> str:
+        """The verifier key."""
+        return f"{self.name}+{self._id.hex()}+{base64.b64encode(self._typed).decode()}"
+
+    @property
+    def short(self) -> str:
+        """Name and key id."""
+        return f"{self.name}+{self._id.hex()}"
+
+    def line(self, note: str, time: int) -> str:
+        """A line that cosigns the head in a note at a time, in seconds since 1970."""
+        body = note.rpartition("\n\n")[0] + "\n"
+        signature = self._key.sign(f"cosignature/v1\ntime {time}\n{body}".encode())
+        signed = base64.b64encode(self._id + time.to_bytes(8, "big") + signature).decode()
+        return f"\u2014 {self.name} {signed}\n"
+
+
 @dataclass(slots=True)
 class MadeCheckpoint:
     """A row of the table of checkpoints."""

@@ -12,17 +12,25 @@ from services.audit.verifier.progress import Progress
 from services.audit.verifier.receipts import open_receipt
 from services.audit.verifier.source import Kept
 from services.audit.verifier.verify import Verdict, Verification
+from services.audit.verifier.witnesses import NOBODY, Policy
 
 
 def verdict_on(
-    path: Path, vkey: str, *, older: Sequence[str] = (), receipts: Sequence[str] = (), receipt_key: str = ""
+    path: Path,
+    vkey: str,
+    *,
+    older: Sequence[str] = (),
+    receipts: Sequence[str] = (),
+    receipt_key: str = "",
+    witnesses: Policy = NOBODY,
 ) -> Verdict:
     """The verdict on a file or directory, with these notes and receipts kept from earlier. Raises Unreadable."""
     kept = [Kept(f"kept {number}", note) for number, note in enumerate(older)]
     with TemporaryDirectory() as scratch, Pool(1) as pool:
         source = open_source(path, parse_key(vkey), Path(scratch), pool)
         opened = [open_receipt(note, parse_key(receipt_key), f"receipt {n}") for n, note in enumerate(receipts)]
-        return Verification(source, receipts=opened).run(kept, pool, Progress(source.total(), shown=False))
+        verification = Verification(source, receipts=opened, witnesses=witnesses)
+        return verification.run(kept, pool, Progress(source.total(), shown=False))
 
 
 def is_noticed(path: Path, vkey: str) -> bool:

@@ -31,7 +31,7 @@ class BucketAnchor:
                     if not failed.is_there:
                         raise
                     if await self._bucket.measure(name) != (content.size, content.sha256):
-                        raise AnchorFailed(f"{name} holds another head than the log's") from failed
+                        raise AnchorFailed(f"{name} holds another head than the log's", contradicts=True) from failed
         except StorageFailed as failed:
             raise AnchorFailed(str(failed)) from failed
         except TimeoutError as error:

@@ -14,7 +14,8 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 ED25519 = b"\x01"
-MOST_NOTE_CHARACTERS = 64 * 1024
+MOST_NOTE_CHARACTERS = 128 * 1024
+"""Room for sixteen signatures of ML-DSA-44, which C2SP asks every reader to take."""
 MOST_SIGNATURES = 100
 _KEY_ID_BYTES = 4
 _KEY_BYTES = 32
@@ -40,25 +41,17 @@ class VerifierKey:
     @property
     def key_id(self) -> bytes:
         """The four bytes that name this key in a signature."""
-        return sha256(self.name.encode() + b"\n" + ED25519 + self.public).digest()[:_KEY_ID_BYTES]
+        return key_id_of(self.name, ED25519, self.public)
 
     @property
     def text(self) -> str:
         """`<name>+<key id in hex>+<base64 of 0x01 and the public key>`, as tools for notes take it."""
-        return f"{self.name}+{self.key_id.hex()}+{base64.b64encode(ED25519 + self.public).decode()}"
+        return key_text(self.name, ED25519, self.public)
 
     @classmethod
     def parse(cls, text: str) -> "VerifierKey":
         """The key of what `text` gave. Raises `NoteRefused`, also where its id is not that of its name and bytes."""
-        name, _, rest = text.strip().partition("+")
-        key_id, _, encoded = rest.partition("+")
-        public = _decoded(encoded)
-        if public[:1] != ED25519:
-            raise NoteRefused("a verifier key must be of the kind Ed25519 (0x01)")
-        found = cls(name, public[1:])
-        if found.key_id.hex() != key_id:
-            raise NoteRefused("the id of the verifier key is not that of its name and its bytes")
-        return found
+        return cls(*parse_key(text, ED25519, called="Ed25519 (0x01)"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,17 +76,14 @@ class SigningKey:
 
 def open_note(note: str, key: VerifierKey) -> str:
     """The text of a note that `key` signed. Raises `NoteRefused`."""
-    text, lines = _parted(note)
+    text, lines = parted(note)
     is_signed = False
     for line in lines:
-        found = _SIGNATURE.fullmatch(line)
-        if found is None:
-            raise NoteRefused("a line of signature must be: — name base64")
-        signed = _decoded(found[2])
-        if found[1] != key.name or signed[:_KEY_ID_BYTES] != key.key_id:
+        name, key_id, signature = signature_of(line)
+        if (name, key_id) != (key.name, key.key_id):
             continue
         try:
-            Ed25519PublicKey.from_public_bytes(key.public).verify(signed[_KEY_ID_BYTES:], text.encode())
+            Ed25519PublicKey.from_public_bytes(key.public).verify(signature, text.encode())
         except InvalidSignature:
             raise NoteRefused(f"the signature of {key.name} is not right") from None
         is_signed = True
@@ -107,7 +97,30 @@ def is_key_name(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def _parted(note: str) -> tuple[str, list[str]]:
+def key_id_of(name: str, kind: bytes, public: bytes) -> bytes:
+    """The four bytes that name a key in its signatures; `kind` is the byte of its type (signed-note, Signature types)."""
+    return sha256(name.encode() + b"\n" + kind + public).digest()[:_KEY_ID_BYTES]
+
+
+def key_text(name: str, kind: bytes, public: bytes) -> str:
+    """`<name>+<key id in hex>+<base64 of type and public key>`."""
+    return f"{name}+{key_id_of(name, kind, public).hex()}+{base64.b64encode(kind + public).decode()}"
+
+
+def parse_key(text: str, kind: bytes, *, called: str) -> tuple[str, bytes]:
+    """Name and public key of what `key_text` gave; `called` names the kind. Raises `NoteRefused`."""
+    name, _, rest = text.strip().partition("+")
+    key_id, _, encoded = rest.partition("+")
+    typed = _decoded(encoded)
+    if typed[:1] != kind:
+        raise NoteRefused(f"a verifier key must be of the kind {called}")
+    if key_id_of(name, kind, typed[1:]).hex() != key_id:
+        raise NoteRefused("the id of the verifier key is not that of its name and its bytes")
+    return name, typed[1:]
+
+
+def parted(note: str) -> tuple[str, list[str]]:
+    """The text of a note and its lines of signatures, unverified. Raises `NoteRefused`."""
     if len(note) > MOST_NOTE_CHARACTERS:
         raise NoteRefused(f"a note has at most {MOST_NOTE_CHARACTERS} characters")
     text, parting, signatures = note.rpartition("\n\n")
@@ -117,6 +130,15 @@ def _parted(note: str) -> tuple[str, list[str]]:
     if any(ord(character) < 0x20 and character != "\n" for character in note):
         raise NoteRefused("a note has no control characters")
     return f"{text}\n", lines
+
+
+def signature_of(line: str) -> tuple[str, bytes, bytes]:
+    """Name, key id and signature in a line, of whatever type. Raises `NoteRefused`."""
+    found = _SIGNATURE.fullmatch(line)
+    if found is None:
+        raise NoteRefused("a line of signature must be: — name base64")
+    signed = _decoded(found[2])
+    return found[1], signed[:_KEY_ID_BYTES], signed[_KEY_ID_BYTES:]
 
 
 def _decoded(text: str) -> bytes:

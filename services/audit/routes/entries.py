@@ -22,10 +22,11 @@ from libs.common.web.paging import (
     requested_page,
 )
 from services.audit.models.entries import MOST_TARGET_ID, MOST_TARGET_TYPE
+from services.audit.models.witnesses import state_of
 from services.audit.routes.asking import Reader, json_answer, searching
 from services.audit.schemas import HistoryQuery, RangeQuery, SearchQuery, entry_body
+from services.audit.store import checkpoints, cosignatures, stats
 from services.audit.store import search as store
-from services.audit.store import stats
 from services.audit.store.search import Place
 
 RESOURCE = "audit_logs"
@@ -45,13 +46,16 @@ async def search_logs(request: Request, reader: Reader, query: Annotated[SearchQ
 
 @router.get("/logs/{entry_id}")
 async def view_log(request: Request, reader: Reader, entry_id: UUID) -> Response:
-    """One entry, and which one tells that it was undone."""
+    """One entry, which one tells that it was undone, and how far it is proven."""
     async with searching(request) as session:
         row = await store.find(session, entry_id)
         undone_by = await store.find_undoing(session, row) if row is not None else None
+        signed = await checkpoints.newest(session)
+        witnessed = await cosignatures.witnessed_size(session, request.app.state.quorum)
     if row is None:
         raise NotFound(f"no audit entry {entry_id}", code="audit_log_not_found")
-    return json_answer({**entry_body(row), "undone_by": undone_by})
+    state = state_of(row["sequence"], signed=None if signed is None else signed.size, witnessed=witnessed)
+    return json_answer({**entry_body(row), "undone_by": undone_by, "proof_state": state})
 
 
 @router.get("/targets/{target_type}/{target_id:path}")

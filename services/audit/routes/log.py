@@ -18,7 +18,9 @@ from services.audit.log.notes import SigningKey, VerifierKey
 from services.audit.log.proofs import inclusion_ranges
 from services.audit.log.receipts import receipt
 from services.audit.log.tiles import TILE_WIDTH, Tile, entry_bundle
-from services.audit.store import checkpoints, leaves, soundness, tree
+from services.audit.models.witnesses import Quorum
+from services.audit.store import checkpoints, cosignatures, leaves, soundness, tree
+from services.audit.store.checkpoints import StoredCheckpoint
 
 MOST_CHECKED = 4_096
 """Leaves that one call derives again; whoever checks all goes on from `next`."""
@@ -28,25 +30,35 @@ OCTETS = "application/octet-stream"
 
 router = APIRouter(prefix="/internal/audit", route_class=StrictRoute)
 Verifier = Annotated[Caller, Depends(asserted("audit:verify", audience="audit"))]
+Witnessed = Annotated[bool, Query()]
 Format = Annotated[Literal["json", "tlog-proof"], Query()]
 
 
 @router.get("/logs/{entry_id}/proof")
-async def prove_entry(request: Request, verifier: Verifier, entry_id: UUID, format: Format = "json") -> Response:  # noqa: A002 - its public name
-    """What proves that one entry is in the log of the newest checkpoint."""
+async def prove_entry(
+    request: Request,
+    verifier: Verifier,
+    entry_id: UUID,
+    format: Format = "json",  # noqa: A002 - its public name
+    witnessed: Witnessed = False,
+) -> Response:
+    """What proves that one entry is in the log of the newest checkpoint, or of the newest that the quorum cosigned."""
     async with _database(request).reading() as session:
         leaf = await leaves.find(session, entry_id)
         if leaf is None:
             raise NotFound(f"no audit entry {entry_id}", code="audit_log_not_found")
-        checkpoint = await checkpoints.newest(session)
+        checkpoint = await _newest(request, session, witnessed=witnessed)
         if checkpoint is None or checkpoint.size <= leaf.sequence:
+            which, when = ("witnessed", "minute") if witnessed else ("signed", "second")
             raise Conflict(
-                f"entry {entry_id} has sequence {leaf.sequence} and no signed checkpoint reaches it yet; ask again in a second",
+                f"entry {entry_id} has sequence {leaf.sequence} and no {which} checkpoint reaches it yet; ask again in a {when}",
                 code="proof_not_ready",
             )
         proof = await tree.proof(session, inclusion_ranges(leaf.sequence, checkpoint.size))
+        note = await cosignatures.cosigned(session, checkpoint)
+        size = await cosignatures.witnessed_size(session, _quorum(request))
     if format == "tlog-proof":
-        text = proof_text(index=leaf.sequence, proof=proof, checkpoint=checkpoint.note)
+        text = proof_text(index=leaf.sequence, proof=proof, checkpoint=note)
         return Response(text, media_type=MEDIA_TYPE)
     body = {
         "sequence": leaf.sequence,
@@ -54,7 +66,8 @@ async def prove_entry(request: Request, verifier: Verifier, entry_id: UUID, form
         "leaf_hash": _base64(leaf.hash),
         "tree_size": checkpoint.size,
         "hashes": [_base64(one) for one in proof],
-        "checkpoint": checkpoint.note,
+        "checkpoint": note,
+        "witnessed_size": size,
     }
     return Response(orjson.dumps(body), media_type="application/json")
 
@@ -92,13 +105,15 @@ async def view_key(request: Request, verifier: Verifier) -> Response:
 
 
 @router.get("/log/checkpoint")
-async def view_checkpoint(request: Request, verifier: Verifier) -> Response:
-    """The newest signed checkpoint."""
+async def view_checkpoint(request: Request, verifier: Verifier, witnessed: Witnessed = False) -> Response:
+    """The newest signed checkpoint, or the newest that the quorum cosigned, with the cosignatures of it that are kept."""
     async with _database(request).reading() as session:
-        found = await checkpoints.newest(session)
-    if found is None:
-        raise NotFound("the log has no signed checkpoint yet", code="checkpoint_not_found")
-    return Response(found.note, media_type=MEDIA_TYPE, headers={"cache-control": NEWEST})
+        found = await _newest(request, session, witnessed=witnessed)
+        if found is None:
+            which = "witnessed" if witnessed else "signed"
+            raise NotFound(f"the log has no {which} checkpoint yet", code="checkpoint_not_found")
+        note = await cosignatures.cosigned(session, found)
+    return Response(note, media_type=MEDIA_TYPE, headers={"cache-control": NEWEST})
 
 
 @router.get("/log/tile/{path:path}")
@@ -128,12 +143,15 @@ async def verify_log(
         found = await soundness.check_leaves(session, first=first, end=end)
         if found is None and end == state.size:
             found = await soundness.check_head(session, request.app.state.log_key)
+        size = await cosignatures.witnessed_size(session, _quorum(request))
     body = {
         "first": first,
         "checked": end - first,
         "next": end if end < state.size and found is None else None,
         "tree_size": state.size,
         "root": _base64(state.root),
+        "signed_size": state.signed,
+        "witnessed_size": size,
         "holds": found is None,
         "first_bad": None if found is None else {"sequence": found.sequence, "problem": found.problem},
     }
@@ -155,6 +173,21 @@ async def _content(session: Session, tile: Tile) -> bytes | None:
     if tile.level is None:
         return entry_bundle(await tree.bodies(session, tile))
     return b"".join(await tree.hashes(session, tile))
+
+
+async def _newest(request: Request, session: Session, *, witnessed: bool) -> StoredCheckpoint | None:
+    """The newest checkpoint that is asked for. Raises 409 where there are no witnesses who could cosign one."""
+    if not witnessed:
+        return await checkpoints.newest(session)
+    quorum = _quorum(request)
+    if quorum is None:
+        raise Conflict("the log has no witnesses (REEVE_AUDIT_WITNESSES)", code="no_witnesses")
+    return await cosignatures.witnessed(session, quorum)
+
+
+def _quorum(request: Request) -> Quorum | None:
+    quorum: Quorum | None = request.app.state.quorum
+    return quorum
 
 
 def _database(request: Request) -> Database:

@@ -4,6 +4,8 @@ from libs.common.database.engine import Session, driver
 
 LOCK = "SELECT pg_try_advisory_lock(hashtextextended('reeve.audit.anchor.' || $1, 0))"
 
+UNLOCK = "SELECT pg_advisory_unlock_all()"
+
 
 async def reached(session: Session, anchor: str) -> int | None:
     """The size of the last head that this anchor keeps, or None."""

@@ -36,3 +36,17 @@ async def newest(session: Session) -> StoredCheckpoint | None:
     """The newest one, or None."""
     row = await driver(session).fetchrow("SELECT size, root, note FROM log_checkpoints ORDER BY size DESC LIMIT 1")
     return None if row is None else StoredCheckpoint(**row)
+
+
+async def newest_in_step(session: Session, *, seconds: float) -> StoredCheckpoint | None:
+    """The newest one that was signed before the last multiple of `seconds` of the database's clock, or None.
+
+    Whoever asks within one such span is told the same one.
+    """
+    row = await driver(session).fetchrow(
+        "SELECT size, root, note FROM log_checkpoints"
+        " WHERE signed_at <= to_timestamp(floor(extract(epoch FROM clock_timestamp())::float8 / $1) * $1)"
+        " ORDER BY size DESC LIMIT 1",
+        float(seconds),
+    )
+    return None if row is None else StoredCheckpoint(**row)

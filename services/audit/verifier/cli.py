@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from services.audit.verifier.cosignatures import COSIGNER
 from services.audit.verifier.dump import open_dump
 from services.audit.verifier.export import open_export
 from services.audit.verifier.findings import UNREADABLE, Finding, Unreadable
 from services.audit.verifier.lines import first_bytes, read_text
-from services.audit.verifier.notes import NotANote, VerifierKey, parse_key
+from services.audit.verifier.notes import ED25519, NotANote, VerifierKey, parse_key
 from services.audit.verifier.places import temporary_folder
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.producers import LONGEST_SILENCE_SECONDS
@@ -24,6 +25,7 @@ from services.audit.verifier.report import as_json, as_text
 from services.audit.verifier.source import Kept, Source
 from services.audit.verifier.tiles import open_tiles
 from services.audit.verifier.verify import Verification
+from services.audit.verifier.witnesses import LONGEST_LAG_SECONDS, Policy
 
 MOST_KEY_BYTES = 4096
 MOST_KEPT_BYTES = 256 * 1024 * 1024
@@ -48,13 +50,13 @@ def main(arguments: Sequence[str]) -> int:
     try:
         key = _key(chosen.key)
         receipts = _receipts(chosen.receipt, chosen.receipt_key)
+        policy = _policy(chosen.witness, chosen.quorum, chosen.unwitnessed)
         older = [kept for name in chosen.checkpoint for kept in _older(Path(name))]
         with temporary_folder() as scratch, Pool(chosen.processes) as pool:
             source = open_source(Path(chosen.path), key, Path(scratch), pool)
             with Progress(source.total(), shown=None if not chosen.quiet else False) as progress:
-                verdict = Verification(source, longest_silence=chosen.silence, receipts=receipts).run(
-                    older, pool, progress
-                )
+                verification = Verification(source, longest_silence=chosen.silence, receipts=receipts, witnesses=policy)
+                verdict = verification.run(older, pool, progress)
     except Unreadable as error:
         sys.stderr.write(f"{_printable(str(error))}\n")
         return UNREADABLE
@@ -104,6 +106,17 @@ def _parser() -> argparse.ArgumentParser:
         help="a file with receipts, of entries that must be in the log; needs --receipt-key",
     )  # fmt: skip
     parser.add_argument("--receipt-key", metavar="VKEY", help="the verifier key of receipts, or a file with it")
+    parser.add_argument(
+        "--witness", action="append", default=[], metavar="VKEY",
+        help="the verifier key of a witness that must have cosigned the newest head, or a file with it; again for more",
+    )  # fmt: skip
+    parser.add_argument(
+        "--quorum", type=int, metavar="K", help="how many of the witnesses must have (default: all of them)"
+    )
+    parser.add_argument(
+        "--unwitnessed", type=_lag, default=LONGEST_LAG_SECONDS, metavar="SECONDS",
+        help="how much younger than the newest cosigned head the last entries may be (default 120; 0: the head itself)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="the report as JSON")
     parser.add_argument(
         "--silence", type=_seconds, default=LONGEST_SILENCE_SECONDS, metavar="SECONDS",
@@ -120,6 +133,13 @@ def _seconds(text: str) -> float:
     value = float(text)
     if not 1 <= value <= 1e9:
         raise argparse.ArgumentTypeError(f"seconds must be 1..1000000000, got {text}")
+    return value
+
+
+def _lag(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1e9:
+        raise argparse.ArgumentTypeError(f"seconds must be 0..1000000000, got {text}")
     return value
 
 
@@ -147,13 +167,23 @@ def _receipts(files: Sequence[str], key: str | None) -> list[Receipt | Finding]:
     return [open_receipt(note, signer, label) for label, note in notes]
 
 
-def _key(given: str, *, option: str = "--key") -> VerifierKey:
+def _policy(given: Sequence[str], quorum: int | None, longest_lag: float) -> Policy:
+    """Whose cosignatures are asked for. Raises Unreadable."""
+    keys = tuple(_key(one, option="--witness", kind=COSIGNER) for one in given)
+    if len({one.public for one in keys}) < len(keys) or len({one.name for one in keys}) < len(keys):
+        raise Unreadable("--witness: one witness is given twice")
+    if quorum is not None and not 1 <= quorum <= len(keys):
+        raise Unreadable(f"--quorum must be 1 to the number of witnesses, {len(keys)}, got {quorum}")
+    return Policy(keys, len(keys) if quorum is None else quorum, longest_lag)
+
+
+def _key(given: str, *, option: str = "--key", kind: int = ED25519) -> VerifierKey:
     """The key itself, or the first line of a file with it."""
     try:
         path = Path(given)
         is_file = "\x00" not in given and len(os.fsencode(given)) < MOST_KEY_BYTES and path.is_file()
         text = read_text(path, most=MOST_KEY_BYTES) if is_file else given
-        return parse_key(text)
+        return parse_key(text, kind=kind)
     except NotANote as error:
         raise Unreadable(f"{option}: {error}") from error
     except OSError as error:

@@ -22,6 +22,7 @@ from services.audit.verifier.survey import (
     OPENINGS,
     Survey,
     checkpoint_rows,
+    cosignature_lines,
     nodes_file,
     small_row,
     survey,
@@ -45,6 +46,7 @@ class Dump:
     survey: Survey
     newest: Kept | None
     tree: Claim | None
+    cosigned: Mapping[int, str]
     entries: int
     nodes_until: int
     first: int = 0
@@ -59,12 +61,15 @@ class Dump:
         return min(self.survey.ends[LEAVES], believable(self.survey.counts[LEAVES]))
 
     def head(self) -> Kept | None:
-        return self.newest
+        """The newest note, with the cosignatures that the dump has of it."""
+        if self.newest is None:
+            return None
+        return self.newest._replace(note=self.newest.note + self.cosigned.get(self.newest.size or 0, ""))
 
     def older(self) -> Iterator[Kept]:
         for size, root, note in checkpoint_rows(self.path, self.survey):
-            if self.newest is None or (size, note) != (self.newest.size, self.newest.note):
-                yield Kept(f"the checkpoint of size {size}", note, size, root)
+            if self.newest is None or (size, root, note) != (self.newest.size, self.newest.root, self.newest.note):
+                yield Kept(f"the checkpoint of size {size}", note + self.cosigned.get(size, ""), size, root)
 
     def counted(self) -> int:
         return max(self.entries, self.survey.ends[ENTRIES] if self.survey.counts[ENTRIES] else 0)
@@ -142,7 +147,7 @@ def open_dump(path: Path, key: VerifierKey, scratch: Path, pool: Pool) -> Dump:
     except (ValueError, KeyError) as error:
         raise Unreadable(f"{path}: log_head or log_state cannot be read") from error
     until = max(tree.size if tree else 0, newest.size or 0 if newest else 0)
-    return Dump(path, key, found, newest, tree, entries, until)
+    return Dump(path, key, found, newest, tree, cosignature_lines(path, found), entries, until)
 
 
 def _tree(row: Fields | None) -> Claim | None:

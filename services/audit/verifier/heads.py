@@ -7,6 +7,7 @@ each older size is computed anew and held against what was signed then, which sa
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from services.audit.verifier.cosignatures import Cosigned, cosignatures_of
 from services.audit.verifier.findings import Finding, Findings, Kind
 from services.audit.verifier.notes import NotANote, VerifierKey, claimed, open_checkpoint
 from services.audit.verifier.source import Kept
@@ -26,27 +27,35 @@ class Head(NamedTuple):
 
 
 class Opened(NamedTuple):
-    """What came of one note."""
+    """What came of one note: its head, what does not hold, whether the log signed it, and which witnesses cosigned it."""
 
     head: Head | None
     findings: list[Finding]
+    is_signed: bool = False
+    cosigned: Sequence[Cosigned] = ()
 
 
-def open_heads(key: VerifierKey, kind: Kind, notes: list[Kept]) -> list[Opened]:
+def open_heads(key: VerifierKey, witnesses: Sequence[VerifierKey], kind: Kind, notes: list[Kept]) -> list[Opened]:
     """Open many notes at once, in whichever process."""
-    return [open_head(kept, key, kind) for kept in notes]
+    return [open_head(kept, key, witnesses, kind) for kept in notes]
 
 
-def open_head(kept: Kept, key: VerifierKey, kind: Kind) -> Opened:
-    """The head in a note. One that nobody signed is no head, unless it is the newest: then it is what there is to go by."""
-    findings: list[Finding] = []
+def open_head(kept: Kept, key: VerifierKey, witnesses: Sequence[VerifierKey], kind: Kind) -> Opened:
+    """The head in a note. One that nobody signed is no head, unless it is the newest: then it is what there is to go by.
+
+    What a witness cosigned is a head of this log as well, whatever became of the log's own signature: the witness saw one.
+    """
     said = claimed(kept.note)
     size = said.size if said else kept.size or 0
+    cosigned, flaws = cosignatures_of(kept.note, witnesses) if said and said.origin == key.name else ([], [])
+    findings = [Finding(Kind.SIGNATURE, size, f"{kept.label}: {flaw}") for flaw in flaws]
+    is_signed = True
     try:
         open_checkpoint(kept.note, key)
     except NotANote as error:
+        is_signed = False
         findings.append(Finding(Kind.SIGNATURE, size, f"{kept.label}: {error}"))
-        if kind is not Kind.ROOT:
+        if kind is not Kind.ROOT and not cosigned:
             return Opened(None, findings)
     if said is None:
         return Opened(None, findings)
@@ -54,7 +63,8 @@ def open_head(kept: Kept, key: VerifierKey, kind: Kind) -> Opened:
     if beside != (said.size, said.root):
         text = f"{kept.label}: beside it stands another size or root than in the note"
         findings.append(Finding(kind, size, text))
-    return Opened(Head(said.size, said.root, kept.label, kind), findings)
+    by = f" (cosigned by {', '.join(one.witness for one in cosigned)})" if cosigned else ""
+    return Opened(Head(said.size, said.root, f"{kept.label}{by}", kind), findings, is_signed, cosigned)
 
 
 class Heads:

@@ -30,7 +30,7 @@ class NotSigned(NotANote):
 
 @dataclass(frozen=True, slots=True)
 class VerifierKey:
-    """The name and the public key (32 bytes) of a log. `key_id` is SHA-256(name LF 0x01 key), cut to 4 bytes."""
+    """The name and the public key (32 bytes) of a log or a witness. `key_id` is SHA-256(name LF type key), cut to 4 bytes."""
 
     name: str
     key_id: bytes
@@ -55,8 +55,8 @@ def strict_base64(text: str | bytes) -> bytes:
     return decoded
 
 
-def parse_key(text: str) -> VerifierKey:
-    """The key of `<name>+<key id in hex>+<base64(0x01 || public key)>`. Raises NotANote."""
+def parse_key(text: str, *, kind: int = ED25519) -> VerifierKey:
+    """The key of `<name>+<key id in hex>+<base64(type || public key)>`, where its type is `kind`. Raises NotANote."""
     found = _VKEY.fullmatch(text.strip())
     if found is None:
         raise NotANote("a verifier key looks like name+0123abcd+base64")
@@ -65,8 +65,10 @@ def parse_key(text: str) -> VerifierKey:
         typed = strict_base64(found[3])
     except ValueError as error:
         raise NotANote(f"the verifier key's last part is not base64: {error}") from error
-    if len(typed) != 33 or typed[0] != ED25519:
-        raise NotANote("the verifier key is not an Ed25519 key (type 0x01 and 32 bytes)")
+    if len(typed) != 33 or typed[0] != kind:
+        raise NotANote(
+            f"the verifier key is not an Ed25519 key of the type that is asked for ({kind:#04x} and 32 bytes)"
+        )
     if hashlib.sha256(name.encode() + b"\n" + typed).digest()[:4] != key_id:
         raise NotANote("the verifier key's id does not belong to its name and key: is a character missing?")
     return VerifierKey(name, key_id, typed[1:])
@@ -74,17 +76,8 @@ def parse_key(text: str) -> VerifierKey:
 
 def open_note(note: str, key: VerifierKey) -> str:
     """The text of a note that our key signed, its last line break included. Raises NotANote or NotSigned."""
-    if len(note) > MOST_NOTE_BYTES:
-        raise NotANote(f"a note has at most {MOST_NOTE_BYTES} bytes")
-    if any(letter < " " and letter != "\n" for letter in note):
-        raise NotANote("a note has no control characters")
-    text, parted, block = note.rpartition("\n\n")
-    if not parted or not block.endswith("\n"):
-        raise NotANote("a note ends with an empty line and signature lines")
-    body, lines = text + "\n", block[:-1].split("\n")
-    if len(lines) > MOST_SIGNATURES:
-        raise NotANote(f"a note has at most {MOST_SIGNATURES} signatures")
-    ours = [signature for line in lines if (signature := _signature_of(line, key)) is not None]
+    body, lines = parts_of(note)
+    ours = [signature for line in lines if (signature := signature_of(line, key)) is not None]
     if not ours:
         raise NotSigned(f"no signature of {key.name}+{key.key_id.hex()}")
     try:
@@ -94,7 +87,22 @@ def open_note(note: str, key: VerifierKey) -> str:
     return body
 
 
-def _signature_of(line: str, key: VerifierKey) -> bytes | None:
+def parts_of(note: str) -> tuple[str, list[str]]:
+    """A note's text, its last line break included, and its signature lines, of which nothing is verified. Raises NotANote."""
+    if len(note) > MOST_NOTE_BYTES:
+        raise NotANote(f"a note has at most {MOST_NOTE_BYTES} bytes")
+    if any(letter < " " and letter != "\n" for letter in note):
+        raise NotANote("a note has no control characters")
+    text, parted, block = note.rpartition("\n\n")
+    if not parted or not block.endswith("\n"):
+        raise NotANote("a note ends with an empty line and signature lines")
+    lines = block[:-1].split("\n")
+    if len(lines) > MOST_SIGNATURES:
+        raise NotANote(f"a note has at most {MOST_SIGNATURES} signatures")
+    return text + "\n", lines
+
+
+def signature_of(line: str, key: VerifierKey) -> bytes | None:
     """The signature in a line when it is of our key; NotANote for a line that is no signature line."""
     name, parted, encoded = line.removeprefix(_MARK).partition(" ")
     if not line.startswith(_MARK) or not parted or not name or "+" in name:

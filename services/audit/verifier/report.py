@@ -27,6 +27,7 @@ def as_json(verdict: Verdict, *, path: str, seconds: float) -> dict[str, object]
             "older_checkpoints": verdict.checkpoints, "opened": verdict.opened, "erased": verdict.erased, "pruned": verdict.pruned,
             "heartbeats": verdict.heartbeats, "silence_seconds": verdict.longest_silence, "receipts": verdict.receipts,
         },
+        "witnessed": None if verdict.witnessed is None else verdict.witnessed._asdict(),
         "findings": [
             {"code": int(kind), "kind": NAMES[kind.name], **_heap(heap)}
             for kind, heap in sorted(verdict.findings.by_kind.items())
@@ -60,6 +61,9 @@ def _lines(verdict: Verdict, path: str, seconds: float) -> Iterator[str]:
     yield f"  private members    {verdict.opened:,} opened, {verdict.erased:,} erased; {verdict.pruned:,} entries pruned"
     yield f"  heartbeats         {verdict.heartbeats:,}; silence of up to {verdict.longest_silence:.0f} s is accepted"
     yield f"  receipts           {verdict.receipts:,}"
+    if verdict.witnessed is not None:
+        witnessed = verdict.witnessed
+        yield f"  witnessed          size {witnessed.size:,}, by {', '.join(witnessed.by)}; {witnessed.quorum} asked for"
     for name, heap in sorted(verdict.findings.warnings.items()):
         yield from _told(f"note: {WARNINGS[name]}", heap)
     for text in verdict.findings.unchecked:

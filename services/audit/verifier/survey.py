@@ -18,7 +18,11 @@ LEAVES, ENTRIES, OPENINGS, NODES = "log_leaves", "entries", "log_openings", "log
 BY_ENTRY = (LEAVES, ENTRIES, OPENINGS)
 SMALL = ("log_head", "log_state")
 CHECKPOINTS = "log_checkpoints"
+COSIGNATURES = "log_cosignatures"
 MOST_SMALL_BYTES = 1024 * 1024
+MOST_COSIGNED = 4096
+"""Sizes whose cosignatures are read: the newest, for those before them say nothing more."""
+MOST_LINES_BYTES = 128 * 1024
 
 
 class Piece(NamedTuple):
@@ -48,12 +52,13 @@ class Survey(NamedTuple):
     repeated: dict[str, list[int]]
     nodes: Path
     checkpoints: list[Copied]
+    cosignatures: list[Copied]
     small: dict[str, Copied]
 
 
 def family(table: str) -> str | None:
     """The table whose partition this is, or that it is itself, of those that matter."""
-    for name in (*BY_ENTRY, NODES, CHECKPOINTS, *SMALL):
+    for name in (*BY_ENTRY, NODES, CHECKPOINTS, COSIGNATURES, *SMALL):
         if table == name or (name in BY_ENTRY and table.startswith(f"{name}_")):
             return name
     return None
@@ -79,7 +84,8 @@ def survey(path: Path, scratch: Path, pool: Pool) -> Survey:
     return Survey(
         columns, {name: scratch / name for name in BY_ENTRY}, {name: one.end for name, one in places.items()},
         {name: one.count for name, one in places.items()}, {name: one.repeated for name, one in places.items()}, scratch,
-        [one for one in tables if one.table == CHECKPOINTS], {one.table: one for one in tables if one.table in SMALL},
+        [one for one in tables if one.table == CHECKPOINTS],
+        [one for one in tables if one.table == COSIGNATURES], {one.table: one for one in tables if one.table in SMALL},
     )  # fmt: skip
 
 
@@ -177,3 +183,21 @@ def checkpoint_rows(path: Path, survey: Survey) -> Iterator[tuple[int, bytes | N
                     yield int(fields[size_at]), bytes_of(fields[root_at]), text_of(fields[note_at]) or ""
                 except (ValueError, IndexError) as error:
                     raise Unreadable(f"a row of {CHECKPOINTS} in the dump cannot be read") from error
+
+
+def cosignature_lines(path: Path, survey: Survey) -> dict[int, str]:
+    """The lines of cosignatures by size, of the newest sizes that have any. Raises Unreadable."""
+    found: dict[int, str] = {}
+    for copied in survey.cosignatures:
+        size_at, line_at = copied.column("size"), copied.column("line")
+        for start in range(copied.start, copied.end, PIECE):
+            for _, row in lines_between(path, copied, start, min(start + PIECE, copied.end)):
+                fields = row.split(b"\t")
+                try:
+                    size, line = int(fields[size_at]), text_of(fields[line_at]) or ""
+                except (ValueError, IndexError) as error:
+                    raise Unreadable(f"a row of {COSIGNATURES} in the dump cannot be read") from error
+                found[size] = (found.get(size, "") + line)[:MOST_LINES_BYTES]
+            if len(found) > 2 * MOST_COSIGNED:
+                found = {size: found[size] for size in sorted(found)[-MOST_COSIGNED:]}
+    return found

@@ -10,7 +10,7 @@ from services.audit.verifier.blocks import Checked, check, missing_text
 from services.audit.verifier.clock import Clock
 from services.audit.verifier.findings import Finding, Findings, Kind
 from services.audit.verifier.grove import Grove
-from services.audit.verifier.heads import Head, Heads, open_head, open_heads
+from services.audit.verifier.heads import Head, Heads, Opened, open_head, open_heads
 from services.audit.verifier.openings import Erasures
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.producers import LONGEST_SILENCE_SECONDS, Producers
@@ -18,6 +18,7 @@ from services.audit.verifier.progress import Progress
 from services.audit.verifier.prunes import Prunes
 from services.audit.verifier.receipts import Receipt, Receipts
 from services.audit.verifier.source import BLOCK, Job, Kept, Source
+from services.audit.verifier.witnesses import NOBODY, Policy, Witnessed, Witnesses
 
 NOTES_AT_ONCE = 256
 
@@ -41,6 +42,8 @@ class Verdict:
     """Seconds without a heartbeat that the auditor accepts."""
     receipts: int = 0
     last_time: str | None = None
+    witnessed: Witnessed | None = None
+    """The newest head that a quorum of the given witnesses cosigned."""
 
 
 class Verification:
@@ -52,11 +55,13 @@ class Verification:
         *,
         longest_silence: float = LONGEST_SILENCE_SECONDS,
         receipts: Sequence[Receipt | Finding] = (),
+        witnesses: Policy = NOBODY,
     ) -> None:
         self.verdict = Verdict(first=source.first, longest_silence=longest_silence)
         self._source = source
         self._findings = self.verdict.findings
         self._heads = Heads()
+        self._witnesses = Witnesses(witnesses)
         self._grove = Grove(source)
         self._clock = Clock()
         self._erasures = Erasures()
@@ -84,27 +89,30 @@ class Verification:
 
     def _open_heads(self, older: Iterable[Kept], pool: Pool) -> None:
         kept = self._source.head()
-        opened = open_head(kept, self._source.key, Kind.ROOT) if kept is not None else None
+        keys = self._witnesses.keys
+        opened = open_head(kept, self._source.key, keys, Kind.ROOT) if kept is not None else None
         if opened is None:
             self._findings.add(Kind.SIGNATURE, 0, "there is no signed checkpoint")
         else:
-            self._findings.extend(opened.findings)
+            self._take_head(opened)
             self.verdict.head = opened.head
-        if self.verdict.head is not None:
-            self._heads.add(self.verdict.head)
         for claim in self._source.claims():
             self._heads.add(Head(claim.size, claim.root, claim.label, Kind.ROOT, claim.frontier, is_signed=False))
         self._open_older([*older], self._source.older(), pool)
         self._heads.settle(self.verdict.head, self._findings)
 
     def _open_older(self, given: list[Kept], kept: Iterator[Kept], pool: Pool) -> None:
-        opening = partial(open_heads, self._source.key, Kind.CONSISTENCY)
+        opening = partial(open_heads, self._source.key, self._witnesses.keys, Kind.CONSISTENCY)
         for many in pool.map(opening, _batches(given, kept)):
             for one in many:
-                self._findings.extend(one.findings)
-                if one.head is not None:
-                    self.verdict.checkpoints += 1
-                    self._heads.add(one.head)
+                self._take_head(one)
+                self.verdict.checkpoints += one.head is not None
+
+    def _take_head(self, opened: Opened) -> None:
+        self._findings.extend(opened.findings)
+        self._witnesses.take(opened)
+        if opened.head is not None:
+            self._heads.add(opened.head)
 
     def _jobs(self) -> Iterator[Job]:
         """The blocks, each with the sizes within it whose roots somebody signed.
@@ -192,6 +200,7 @@ class Verification:
             first=self._source.first, until=clock.last[1] if clock.last else None, findings=self._findings
         )
         verdict = self.verdict
+        verdict.witnessed = self._witnesses.judge(head, clock.last[1] if clock.last else None, self._findings)
         verdict.unsigned = max(0, self._next - max(head.size, self._source.first)) if head else 0
         verdict.nodes += self._grove.nodes
         verdict.pruned = self._prunes.count()

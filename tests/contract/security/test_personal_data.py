@@ -15,7 +15,7 @@ OF_NOBODY = {
 }  # fmt: skip
 """Named in the document's sentence about them."""
 OF_THE_LOG = {
-    "log_state", "facets", "tallies", "log_nodes", "log_head", "log_checkpoints", "log_heartbeat", "log_archives",
+    "log_state", "facets", "tallies", "log_nodes", "log_head", "log_checkpoints", "log_cosignatures", "log_heartbeat", "log_archives",
     "log_prunes", "log_anchors", "log_timestamps", "log_overdue", "gaps", "retention_types",
 }  # fmt: skip
 """How the audit log works: sizes, hashes, signatures, counts and days."""

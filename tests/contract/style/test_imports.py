@@ -80,6 +80,14 @@ PLANTED = [
         id="verifier to what it judges",
     ),
     pytest.param(
+        "services/audit/witness/judging.py", "import services.audit.store.tree\n",
+        "The witness knows the formats of the log alone", id="witness to what it watches",
+    ),
+    pytest.param(
+        "services/audit/witness/requests.py", "import services.audit.witness.routes\n", "The rooms of the witness",
+        id="request of a witness to its routes",
+    ),
+    pytest.param(
         "services/audit/handlers.py", "import services.audit.verifier.tree\n", "Nothing is built on the offline verifier",
         id="what is judged to its verifier",
     ),

@@ -250,7 +250,7 @@ async def test_the_total_is_capped(archive: Archive) -> None:
 
 async def test_an_entry_is_found_by_its_id(filled: Archive) -> None:
     for listed in (await filled.body("/logs"))["logs"]:
-        assert await filled.body(f"/logs/{listed['id']}") == {**listed, "undone_by": None}
+        assert await filled.body(f"/logs/{listed['id']}") == {**listed, "undone_by": None, "proof_state": "accepted"}
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,7 @@ async def search_audit_logs(
 
 @router.get("/logs/{entry_id}", responses=answers(AuditEntryDetailsResponse))
 async def view_audit_log(request: Request, caller: MayRead, entry_id: UUID) -> Response:
-    """One entry, whole; and where what it tells can be undone, the request that does so.
+    """One entry, whole; how far it is proven; and where what it tells can be undone, the request that does so.
 
     That request is an ordinary one, with the permission and the record of its route; its header `Reeve-Undoes` links it to this
     entry, whose `undone_by` then names the entry of the undoing.
@@ -89,10 +89,12 @@ async def prove_audit_log(
     caller: MayProve,
     entry_id: UUID,
     format: Literal["json", "tlog-proof"] = "json",  # noqa: A002 - the name of the parameter
+    witnessed: bool = False,
 ) -> Response:
     """What proves that one entry is in the log, against its newest signed checkpoint; or the same as a `.tlog-proof` file.
 
-    409 `proof_not_ready` until a checkpoint reaches the entry, which takes about a second.
+    409 `proof_not_ready` until a checkpoint reaches the entry, which takes about a second. With `witnessed=true` the checkpoint is the
+    newest that the quorum of witnesses cosigned, which takes some seconds more; where there are no witnesses, 409 `no_witnesses`.
     """
     return await forward(request, caller, service="audit", path=f"/internal/audit/logs/{entry_id}/proof")
 

@@ -110,10 +110,15 @@ class UndoResponse(BaseModel):
 
 
 class AuditEntryDetailsResponse(AuditEntryResponse):
-    """One entry; `undo` where it can be undone by whoever asks, `undone_by` the entry that tells that it was."""
+    """One entry; `undo` where it can be undone by whoever asks, `undone_by` the entry that tells that it was.
+
+    `proof_state` is `accepted` once it is stored and a receipt can be had, `integrated` once a signed checkpoint reaches it, and
+    `witnessed` once one does that the quorum of witnesses cosigned.
+    """
 
     undo: UndoResponse | None
     undone_by: str | None
+    proof_state: Literal["accepted", "integrated", "witnessed"]
 
 
 class AuditEntriesResponse(ListResponse):
@@ -154,7 +159,10 @@ class TargetTypesResponse(ListResponse):
 
 
 class AuditProofResponse(BaseModel):
-    """What proves that one entry is in the log. `entry` are the canonical bytes, `hashes` lead from the leaf to the root."""
+    """What proves that one entry is in the log. `entry` are the canonical bytes, `hashes` lead from the leaf to the root.
+
+    `witnessed_size` is that of the newest checkpoint that the quorum of witnesses cosigned, null where there is none.
+    """
 
     sequence: int
     entry: str
@@ -162,6 +170,7 @@ class AuditProofResponse(BaseModel):
     tree_size: int
     hashes: list[str]
     checkpoint: str
+    witnessed_size: int | None
 
 
 class GapsQuery(ListQuery):
@@ -210,12 +219,15 @@ class AuditFinding(BaseModel):
 
 
 class VerifiedAuditResponse(BaseModel):
-    """What was derived again; with the last part, the head of the tree and its checkpoint too."""
+    """What was derived again; with the last part, the head of the tree and its checkpoint too. Of the log it is said how far it is
+    signed, and how far cosigned by the quorum of witnesses."""
 
     first: int
     checked: int
     next: int | None
     tree_size: int
     root: str
+    signed_size: int | None
+    witnessed_size: int | None
     holds: bool
     first_bad: AuditFinding | None

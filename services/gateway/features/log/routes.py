@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import PlainTextResponse
 
-from libs.common.errors import NotFound, Unavailable
+from libs.common.errors import Conflict, NotFound, Unavailable
 from libs.common.identity import Caller
 from libs.common.web.errors import Problem
 from services.gateway.access.guard import Guard, public, requires
@@ -52,9 +52,11 @@ def log_router(*, is_public: bool) -> APIRouter:
 
     @router.get("/checkpoint", response_class=PlainTextResponse)
     async def view_log_checkpoint(
-        request: Request, caller: Annotated[Caller, Depends(door("view_audit_checkpoint"))]
+        request: Request, caller: Annotated[Caller, Depends(door("view_audit_checkpoint"))], witnessed: bool = False
     ) -> Response:
-        """The newest signed head of the log (C2SP tlog-checkpoint)."""
+        """The newest signed head of the log (C2SP tlog-checkpoint); with `witnessed=true` the newest that the quorum of witnesses
+        cosigned. Cosignatures (C2SP tlog-cosignature) stand behind the log's own signature.
+        """
         return await _read(request, caller, "checkpoint")
 
     @router.get("/tile/{path:path}", response_class=Response, responses={200: _OCTETS})
@@ -75,6 +77,8 @@ async def _read(request: Request, caller: Caller, what: str) -> Response:
     answer = await forward(request, caller, service="audit", path=f"/internal/audit/log/{what}")
     if answer.status_code == 404:
         raise NotFound(f"the log has no {what} yet")
+    if answer.status_code == 409:
+        raise Conflict("the log has no witnesses", code="no_witnesses")
     if answer.status_code >= 400:
         raise Unavailable("the log cannot be read now")
     return answer

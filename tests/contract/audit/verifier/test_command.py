@@ -55,8 +55,9 @@ def test_the_report_for_programs_has_its_shape(log: MadeLog, tmp_path: Path) -> 
     said = json.loads(done.stdout)
     assert said.keys() == {
         "format", "holds", "exit_code", "path", "head", "checked", "findings", "warnings", "unchecked",
-        "last_received_at", "seconds",
+        "last_received_at", "seconds", "witnessed",
     }  # fmt: skip
+    assert said["witnessed"] is None
     assert said["format"] == "reeve-audit-verdict/1"
     assert (said["holds"], said["exit_code"], said["head"]["size"], said["checked"]["entries"]) == (False, 16, 300, 300)
     assert said["checked"].keys() == {

@@ -77,7 +77,7 @@ SIGNED = KEY.sign("first\nsecond\n")
         "\n\n" + SIGNED.rpartition("\n\n")[2],
         SigningKey(KEY.name, Ed25519PrivateKey.from_private_bytes(b"\x03" * 32)).sign("first\nsecond\n"),
         SIGNED[:-10] + "AAAAAAAA=\n",
-        "x" * 70_000 + SIGNED,
+        "x" * 140_000 + SIGNED,
     ],
 )
 def test_what_is_not_a_note_of_this_key_is_refused(note: str) -> None:

@@ -1,0 +1,1 @@
+"""The witness, by itself."""
