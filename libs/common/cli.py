@@ -1,4 +1,4 @@
-"""The command line of a service: `python -m services.<name> serve|migrate|check`.
+"""The command line of a service: `python -m services.<name> serve|migrate|check|dead-letters`.
 
 A wrong environment is one line and exit code 2, anything else that ends the process by itself is 1.
 """
@@ -14,6 +14,7 @@ import typer
 import uvloop
 
 from libs.common import logs, telemetry
+from libs.common.dead_letters_cli import dead_letters_cli
 from libs.common.errors import ConfigError
 from libs.common.web.health import run_checks
 from libs.common.web.serve import TaskDied, close, run_services
@@ -73,23 +74,30 @@ def service_cli(
         """Bring this service's schema up to date."""
         run_command(name, load, migrate)
 
+    def with_service(act: Callable[[Service], Awaitable[None]]) -> None:
+        async def run(config: ConfigT) -> None:
+            service = await start(config)
+            try:
+                await act(service)
+            finally:
+                await close(service)
+
+        run_command(name, load, run)
+
     @cli.command("check")
     def check() -> None:
         """Compose the service and ask its readiness checks once, without serving."""
 
-        async def run(config: ConfigT) -> None:
-            service = await start(config)
-            try:
-                found = await run_checks(service.app.state.checks)
-            finally:
-                await close(service)
+        async def ask(service: Service) -> None:
+            found = await run_checks(service.app.state.checks)
             for one, state in found.items():
                 typer.echo(f"{one}: {state}")
             if any(state != "ok" for state in found.values()):
                 raise typer.Exit(1)
 
-        run_command(name, load, run)
+        with_service(ask)
 
+    cli.add_typer(dead_letters_cli(with_service), name="dead-letters")
     return cli
 
 
