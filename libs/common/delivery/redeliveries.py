@@ -53,7 +53,7 @@ async def redeliver(subscriber: Subscriber, *, source: str, most: int) -> Redeli
             left += len(found) - len(parked)
             if parked:
                 await subscriber.take([opened(one) for one in parked])
-                crashpoint("redeliver.before_ack")
+                crashpoint("cons.before_ack")
                 await subscription.settle(parked)
                 taken += len(parked)
     if taken:

@@ -98,7 +98,7 @@ class Replays:
                 arrived = await self._take(session, intake, letter)
                 if dry_run:
                     raise _DryRun
-                crashpoint("replay.before_commit")
+                crashpoint("cons.before_commit")
         except _DryRun:
             return None
         except (_Stays, Refused) as error:
@@ -112,7 +112,6 @@ class Replays:
                 raise
             log.error("dead letter still fails", queue=letter.queue, letter_id=letter.id, exc_info=error)
             return f"failed again: {type(error).__name__}"
-        crashpoint("replay.after_commit")
         log.info("dead letter replayed", queue=letter.queue, letter_id=letter.id, reason=_kind(letter))
         if intake.after is not None:
             await intake.after(arrived)

@@ -72,7 +72,7 @@ async def test_a_letter_takes_effect_once_through_a_kill_right_before_its_commit
     code, listed, _ = await desk.type("list")
     assert (code, listed.split("  ")[:3]) == (0, ["notifications.events", FAILED, "com.shop.payment.lost.v1"])
 
-    killed, _, _ = await desk.type("replay", REEVE_CRASH_AT="replay.before_commit:2")
+    killed, _, _ = await desk.type("replay", REEVE_CRASH_AT="cons.before_commit:2")
     assert (killed, await desk.count("dead_letters"), await desk.count("notifications")) == (-9, 1, 1)
     code, told, logged = await desk.type("replay")
     assert (code, told.splitlines()[-1]) == (0, "1 took effect, 0 stayed")
