@@ -74,6 +74,23 @@ def service_cli(
         """Bring this service's schema up to date."""
         run_command(name, load, migrate)
 
+    @cli.command("check")
+    def check() -> None:
+        """Compose the service and ask its readiness checks once, without serving."""
+
+        async def run(config: ConfigT) -> None:
+            service = await start(config)
+            try:
+                found = await run_checks(service.app.state.checks)
+            finally:
+                await close(service)
+            for one, state in found.items():
+                typer.echo(f"{one}: {state}")
+            if any(state != "ok" for state in found.values()):
+                raise typer.Exit(1)
+
+        run_command(name, load, run)
+
     def with_service(act: Callable[[Service], Awaitable[None]]) -> None:
         async def run(config: ConfigT) -> None:
             service = await start(config)
@@ -83,19 +100,6 @@ def service_cli(
                 await close(service)
 
         run_command(name, load, run)
-
-    @cli.command("check")
-    def check() -> None:
-        """Compose the service and ask its readiness checks once, without serving."""
-
-        async def ask(service: Service) -> None:
-            found = await run_checks(service.app.state.checks)
-            for one, state in found.items():
-                typer.echo(f"{one}: {state}")
-            if any(state != "ok" for state in found.values()):
-                raise typer.Exit(1)
-
-        with_service(ask)
 
     cli.add_typer(dead_letters_cli(with_service), name="dead-letters")
     return cli
