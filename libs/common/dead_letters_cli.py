@@ -102,7 +102,11 @@ async def _redeliver(service: Service, *, queue: str | None, most: int) -> None:
         typer.echo("nothing to redeliver: the in-process broker parks nothing, and every dead letter is in the table")
         return
     for one in consumers:
-        done = await redeliver(one, source=_source(service), most=most)
+        try:
+            done = await redeliver(one, source=_source(service), most=most)
+        except (OSError, TimeoutError, Unavailable) as error:
+            typer.echo(f"stopped at {one.intake.queue.name}: {plain_line(str(error) or 'no answer in time')}")
+            raise typer.Exit(1) from None
         typer.echo(
             f"{one.intake.queue.name}: {done.taken} redelivered, {done.left} copies of dead letters left where they are,"
             f" {done.unseen} not looked at"

@@ -105,6 +105,18 @@ async def test_what_came_in_by_a_replay_comes_in_once_though_it_is_sent_again(da
     assert ledger.seen == events
 
 
+async def test_what_could_not_even_be_read_then_is_known_from_its_replay_on(database: Database) -> None:
+    event = an_event().numbered(1)
+    message = a_message(event, app_id="gateway")
+    async with database.transaction() as session:
+        await dead_letters.append(session, [letter_of(QUEUE, Parked(message, "malformed: by an older release", None))])
+    ledger, transport = Ledger(), EmbeddedTransport(queues=[QUEUE])
+    await replay(database, ledger)
+    async with running(a_subscriber(database, transport, ledger).run):
+        await transport.publish(message)
+    assert ledger.seen == [event]
+
+
 async def test_several_replays_at_once_apply_each_letter_once(database: Database) -> None:
     events = [an_event().numbered(number) for number in range(1, 21)]
     await park(database, *events)

@@ -83,12 +83,13 @@ async def test_a_letter_takes_effect_once_through_a_kill_right_before_its_commit
 
 async def test_what_stays_is_told_with_its_reason_and_is_exit_code_1(desk: Desk) -> None:
     unheard = an_event(type="reeve.unheard.of.v1").numbered(1)
-    bad = Message(encode(unheard), STRUCTURED, "", unheard.type, unheard.id, "\x1b[31mred", app_id="gateway")
+    bad = Message(encode(unheard), STRUCTURED, "", unheard.type, unheard.id, "rung\x07and\nbroken", app_id="gateway")
     await desk.park(bad, a_message(2))
     code, told, _ = await desk.type("replay", "--dry-run")
     assert (code, told.splitlines()[-1]) == (1, "1 would take effect, 1 stayed")
     assert "stays: unknown_event_type: reeve.unheard.of.v1" in told
-    assert "\x1b" not in told
+    assert "rung and broken  stays" in told
+    assert told.count("\n") == 3
     assert (await desk.count("dead_letters"), await desk.count("notifications")) == (2, 0)
 
 
