@@ -1,11 +1,15 @@
-"""The whole platform: `python -m services run` in one process (and `rotate-keys` there), `prepare` for containers."""
+"""The whole platform: `python -m services run` in one process (`rotate-keys` and `dead-letters` there), `prepare` for containers."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Annotated
 
 import typer
 
 from libs.common.cli import run_process
+from libs.common.dead_letters_cli import dead_letters_cli
+from libs.common.delivery.senders import SERVICES
+from libs.common.web.service import Service
 from services import single
 from services.preparation import prepare_for_containers
 
@@ -32,6 +36,20 @@ def rotate_keys(
 ) -> None:
     """Make a new key for access tokens, while the platform does not run here; nobody is signed out."""
     raise typer.Exit(run_process(partial(single.rotate_keys, revokes=revoke)))
+
+
+dead_letters = typer.Typer(
+    no_args_is_help=True, help="What a service could not apply, while the platform does not run here."
+)
+cli.add_typer(dead_letters, name="dead-letters")
+
+
+def _with(name: str, act: Callable[[Service], Awaitable[None]]) -> None:
+    raise typer.Exit(run_process(partial(single.act_with, name, act)))
+
+
+for service in SERVICES:
+    dead_letters.add_typer(dead_letters_cli(partial(_with, service)), name=service)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 import errno
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from pydantic import SecretStr
@@ -21,7 +22,7 @@ from libs.common.config import (
 from libs.common.database.embedded import EmbeddedPostgres
 from libs.common.errors import ConfigError
 from libs.common.start import open_database, open_transport
-from libs.common.web.serve import run_services
+from libs.common.web.serve import close, run_services
 from libs.common.web.service import Service
 from services.audit import app as audit
 from services.audit.config import Config as AuditConfig
@@ -81,6 +82,25 @@ async def run() -> None:
 
 async def rotate_keys(*, revokes: bool) -> None:
     """A new signing key, on the same database. The embedded Postgres must not be running: it is started for this."""
+    async with _prepared() as (_, urls):
+        print(await gateway.rotate_keys(_of(GatewayConfig, urls["gateway"]), revokes=revokes))
+
+
+async def act_with(name: str, act: Callable[[Service], Awaitable[None]]) -> None:
+    """Do one thing with one of the services, composed as `run` does, on the same database, which must not be running here."""
+    async with _prepared() as (config, urls):
+        transport = await open_transport(config, "platform", patience_seconds=BROKER_SECONDS)
+        services = build_services(urls, transport)
+        try:
+            await act(next(one for one in services if one.name == name))
+        finally:
+            for one in reversed(services):
+                await close(one)
+
+
+@asynccontextmanager
+async def _prepared() -> AsyncIterator[tuple[SingleConfig, Mapping[str, str]]]:
+    """The configuration and the URLs of the services' roles, with schemas and keys as they must be."""
     config = SingleConfig.load()
     logs.configure("reeve", "warning" if config.log_level == "info" else config.log_level)
     postgres = None if config.database_url else EmbeddedPostgres(config.data_dir)
@@ -88,7 +108,7 @@ async def rotate_keys(*, revokes: bool) -> None:
         admin_url = config.database_url.get_secret_value() if config.database_url else await _started(postgres)
         urls = await prepare_schemas(admin_url, kept_passwords(config.data_dir / "database-passwords.json"))
         make_keys(config.keys)
-        print(await gateway.rotate_keys(_of(GatewayConfig, urls["gateway"]), revokes=revokes))
+        yield config, urls
     finally:
         if postgres is not None:
             await postgres.stop()

@@ -1,4 +1,4 @@
-"""The command line of a service: `python -m services.<name> serve|migrate|check`.
+"""The command line of a service: `python -m services.<name> serve|migrate|check|dead-letters`.
 
 A wrong environment is one line and exit code 2, anything else that ends the process by itself is 1.
 """
@@ -14,6 +14,7 @@ import typer
 import uvloop
 
 from libs.common import logs, telemetry
+from libs.common.dead_letters_cli import dead_letters_cli
 from libs.common.errors import ConfigError
 from libs.common.web.health import run_checks
 from libs.common.web.serve import TaskDied, close, run_services
@@ -90,6 +91,17 @@ def service_cli(
 
         run_command(name, load, run)
 
+    def with_service(act: Callable[[Service], Awaitable[None]]) -> None:
+        async def run(config: ConfigT) -> None:
+            service = await start(config)
+            try:
+                await act(service)
+            finally:
+                await close(service)
+
+        run_command(name, load, run)
+
+    cli.add_typer(dead_letters_cli(with_service), name="dead-letters")
     return cli
 
 

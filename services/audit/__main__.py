@@ -1,4 +1,4 @@
-"""`python -m services.audit serve|signer|migrate|check`."""
+"""`python -m services.audit serve|signer|migrate|check|dead-letters`."""
 
 from functools import partial
 

@@ -9,9 +9,10 @@ from libs.common.database.engine import Database, Session
 from libs.common.database.migrate import is_current
 from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.commands import CommandConsumer
+from libs.common.delivery.intake import Handle
 from libs.common.delivery.refusals import Refusals
 from libs.common.delivery.relay import Relay
-from libs.common.delivery.subscriber import Handle, Subscriber
+from libs.common.delivery.subscriber import Subscriber
 from libs.common.errors import Unavailable
 from libs.common.events.all_types import CATALOG
 from libs.common.exports.commands import ExportCommands
@@ -216,6 +217,7 @@ def build(
         },
         catalog=CATALOG,
     )
+    app.state.consumers = (events, commands.subscriber)
 
     async def close() -> None:
         await webhooks.close()

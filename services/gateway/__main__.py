@@ -1,4 +1,4 @@
-"""`python -m services.gateway serve|migrate|check|rotate-keys|clear-ip-rules`."""
+"""`python -m services.gateway serve|migrate|check|dead-letters|rotate-keys|clear-ip-rules`."""
 
 from functools import partial
 from typing import Annotated

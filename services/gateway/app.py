@@ -252,6 +252,7 @@ def build(config: Config, *, database: Database, transport: Transport, carrier: 
             client.resolve(one.event)
 
     outcomes = Subscriber(database, transport, GATEWAY_OUTCOMES, handle=_take_in, catalog=CATALOG, after=resolve)
+    state.consumers = (outcomes,)
     relay = Relay(database, transport, producer=NAME)
 
     async def close() -> None:

@@ -1,4 +1,4 @@
-"""`python -m services.notifications serve|migrate|check`."""
+"""`python -m services.notifications serve|migrate|check|dead-letters`."""
 
 from functools import partial
 

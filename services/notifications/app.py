@@ -76,6 +76,7 @@ def build(config: Config, *, database: Database, transport: Transport) -> Servic
     commands = CommandConsumer(
         database, transport, NOTIFICATIONS_COMMANDS, source=SOURCE, handlers=handlers, catalog=CATALOG
     )
+    app.state.consumers = (events, commands.subscriber)
     relay = Relay(database, transport, producer=NAME)
     tasks = (relay.run, commands.run, events.run, active.run, deliverer.run)
     return Service(name=NAME, app=app, tasks=tasks, database=database, close=transport.close)

@@ -1,4 +1,4 @@
-"""`python -m services.settings serve|migrate|check`."""
+"""`python -m services.settings serve|migrate|check|dead-letters`."""
 
 from libs.common.cli import service_cli
 from services.settings import app

@@ -83,6 +83,7 @@ def build(config: Config, *, database: Database, transport: Transport) -> Servic
         database, transport, SETTINGS_COMMANDS, source=SOURCE, handlers=command_handlers(keys), catalog=CATALOG
     )
     events = Subscriber(database, transport, SETTINGS_EVENTS, handle=follow_accounts, catalog=CATALOG)
+    app.state.consumers = (events, commands.subscriber)
     relay = Relay(database, transport, producer=NAME)
     return Service(
         name=NAME, app=app, tasks=(relay.run, commands.run, events.run), database=database, close=transport.close

@@ -80,6 +80,24 @@ async def test_the_signing_key_of_one_process_can_be_changed(stem: Stem, folder:
         await program.kill()
 
 
+async def test_the_dead_letters_of_one_process_are_at_hand_while_it_does_not_run(stem: Stem, folder: Path) -> None:
+    program = single_process(folder, launcher=stem)
+    for arguments, told in (
+        (["notifications", "list"], "no dead letters"),
+        (["gateway", "redeliver"], "nothing to redeliver"),
+    ):
+        command = Program(
+            name="dead-letters", module="services", arguments=["dead-letters", *arguments],
+            environment=program.environment, port=program.port, log=folder / "letters.log", launcher=stem,
+        )  # fmt: skip
+        try:
+            await command.launch()
+            assert await command.until_dead(within_seconds=60) == 0, command.last_words()
+            assert told in command.last_words()
+        finally:
+            await command.kill()
+
+
 async def _walk(admin: Administrator, http: httpx.AsyncClient) -> str:
     """A change and an event, each stored, recorded and announced."""
     key, mark = await a_setting(admin), new_id()

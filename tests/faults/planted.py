@@ -43,7 +43,7 @@ class ForgetsWhatItSaw(Subscriber):
         self, arrived: Sequence[Arrived], parked: Sequence[Parked]
     ) -> tuple[Sequence[Arrived], Sequence[Parked]]:
         async with self._database.transaction() as session:
-            await self._handle(session, arrived)
+            await self.intake.handle(session, arrived)
             crashpoint("cons.before_commit")
         return arrived, ()
 

@@ -14,7 +14,7 @@ from libs.common.broker import declare as topology_on_broker
 from libs.common.broker.declare import EXCHANGES, Arguments, Names
 from libs.common.broker.link import BROKER_ERRORS, CLOSE_SECONDS, CONNECT_SECONDS, Link, close_channel
 from libs.common.broker.rabbitmq_consume import QueueName, RabbitSubscription
-from libs.common.broker.rabbitmq_message import PERSISTENT, TRANSIENT, properties_of
+from libs.common.broker.rabbitmq_message import DEATHS, PERSISTENT, TRANSIENT, properties_of
 from libs.common.broker.topology import DEAD, EVENTS, MOST_LISTENED, MOST_REPLIES, QUEUES, Queue
 from libs.common.broker.transport import Message, Unconfirmed, Unroutable
 from libs.common.ids import new_id
@@ -179,7 +179,8 @@ class RabbitTransport:
 
     async def dead_letter(self, queue: Queue, message: Message, *, reason: str) -> None:
         """Publish, confirmed, to the queue's dead letters; headers tell the reason and the vouched sender."""
-        headers = {**message.headers, REASON_HEADER: reason, SENDER_HEADER: message.sender or ""}
+        kept = {name: value for name, value in message.headers.items() if name != DEATHS}
+        headers = {**kept, REASON_HEADER: reason, SENDER_HEADER: message.sender or ""}
         await self.publish(message._replace(exchange=DEAD, routing_key=queue.name, headers=headers))
 
     async def depth(self, queue_name: str) -> int:

@@ -20,6 +20,9 @@ MOST_ODD_CHARACTERS = 200
 ADDED_BY_THE_BROKER = frozenset({"x-delivery-count", "x-acquired-count"})
 """Headers that a quorum queue puts on what it delivers, differently from version to version."""
 
+DEATHS = "x-death"
+"""The header in which the broker notes that it dead-lettered a message itself. Copies that we put there do not bear it."""
+
 
 def properties_of(message: Message, *, login: str, delivery_mode: int) -> Basic.Properties:
     """The properties to publish; `user_id` is the connection's own login, which the broker checks."""
@@ -53,6 +56,11 @@ def message_of(delivered: DeliveredMessage, names: Names) -> Message:
         reply_to=_text(properties.reply_to),
         sender=properties.user_id or None,
     )
+
+
+def is_parked(message: Message) -> bool:
+    """Whether the broker itself put this message into a dead-letter queue, and no service of ours the copy of a letter."""
+    return DEATHS in message.headers
 
 
 def _headers(table: Mapping[str, Any]) -> dict[str, Any]:

@@ -63,6 +63,11 @@ async def note_repetition(session: Session, letters: Sequence[DeadLetter]) -> No
     """These came again and lie here already: nothing is kept of that."""
 
 
+def elsewhere() -> Mapping[str, str]:
+    """Nothing: every letter here is replayed by the operator's command (`libs.common.delivery.replays`)."""
+    return {}
+
+
 async def count(session: Session) -> int:
     """How many letters lie here, of all queues."""
     return int((await session.execute(text("SELECT count(*) FROM dead_letters"))).scalar_one())

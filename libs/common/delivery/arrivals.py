@@ -12,6 +12,9 @@ from libs.common.delivery.senders import producer_of
 from libs.common.events.envelope import STRUCTURED, Event, encode
 from libs.common.ids import new_id
 
+PRODUCER_HEADER = "x-reeve-producer"
+"""In a letter's headers: the service whose outbox it came from. Believed as far as its sender is (`producer_of`)."""
+
 log = logs.get("subscriber")
 
 
@@ -69,7 +72,7 @@ def alone(message: Message, event: Event) -> Message:
 
 
 def letter_of(queue: Queue, parked: Parked) -> DeadLetter:
-    message = parked.message
+    message, producer = parked.message, producer_of(parked.message)
     return DeadLetter(
         id=new_id(),
         queue=queue.name,
@@ -78,7 +81,7 @@ def letter_of(queue: Queue, parked: Parked) -> DeadLetter:
         sender=message.sender,
         reason=parked.reason[:500],
         body=message.body,
-        headers=dict(message.headers),
+        headers={**message.headers, PRODUCER_HEADER: producer} if producer else dict(message.headers),
         content_type=message.content_type,
-        producer=producer_of(message),
+        producer=producer,
     )

@@ -111,14 +111,14 @@ class CommandConsumer:
         self._handlers = handlers
         self._replies: dict[str, list[bytes]] = {}
         self._guard_from: str | None = None
-        self._subscriber = Subscriber(
+        self.subscriber = Subscriber(
             database, transport, queue, handle=self._apply, after=self._reply, give_up=self._fail, catalog=catalog,
             refusals=Refusals(source=source, queue=queue.name),
         )  # fmt: skip
 
     async def run(self) -> None:
         """Consume until cancelled."""
-        await self._subscriber.run()
+        await self.subscriber.run()
 
     async def _apply(self, session: Session, arrived: Sequence[Arrived]) -> None:
         """All commands of a batch in one transaction; only when one is refused does each get a savepoint of its own."""

@@ -10,7 +10,6 @@ import contextlib
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from time import time_ns
-from typing import Protocol
 
 from opentelemetry.trace import SpanKind
 
@@ -19,14 +18,14 @@ from libs.common.broker.topology import Queue
 from libs.common.broker.transport import Subscription, Transport, Unconfirmed, Unroutable
 from libs.common.crashpoint import crashpoint
 from libs.common.database import dead_letters, inbox, outbox, senders
-from libs.common.database.dead_letters import DeadLetter
 from libs.common.database.engine import Database, Session, is_transient
 from libs.common.delivery.ahead import Opened, ReadAhead
 from libs.common.delivery.arrivals import Again, Arrived, Parked, Refused, alone, arrival_of, culprit, letter_of
 from libs.common.delivery.backoff import backoff_seconds
+from libs.common.delivery.intake import After, Handle, Intake, Letters, load_clients
 from libs.common.delivery.metrics import CONSUMER_RETRIES, DEAD_LETTERS, EVENTS_CONSUMED, INBOX_DUPLICATES
 from libs.common.delivery.refusals import Name, Refusals
-from libs.common.delivery.senders import RegisteredClient, misfit, refusal
+from libs.common.delivery.senders import RegisteredClient
 from libs.common.errors import Unavailable
 from libs.common.events.catalog import Catalog
 from libs.common.events.event_types import CHANGES
@@ -54,26 +53,7 @@ GATEWAY = "gateway"
 
 log = logs.get("subscriber")
 
-
-Handle = Callable[[Session, Sequence[Arrived]], Awaitable[None]]
 GiveUp = Callable[[Session, Arrived], Awaitable[None]]
-After = Callable[[Sequence[Arrived]], Awaitable[None]]
-
-
-class Letters(Protocol):
-    """Where what cannot be taken is kept; `libs.common.database.dead_letters` is one."""
-
-    async def append(self, session: Session, letters: Sequence[DeadLetter]) -> None:
-        """Keep these letters, if the session's transaction commits."""
-        ...
-
-    async def note_repetition(self, session: Session, letters: Sequence[DeadLetter]) -> None:
-        """These came again and lie here already."""
-        ...
-
-    async def prune(self, session: Session, *, most_rows: int, older_than_days: float) -> int:
-        """Bound what is kept, the oldest first; returns how many letters went."""
-        ...
 
 
 class Subscriber:
@@ -106,17 +86,25 @@ class Subscriber:
         self._database = database
         self._transport = transport
         self._queue = queue
-        self._handle = handle
-        self._after = after
         self._give_up = give_up
-        self._catalog = catalog
         self._seeds = tuple(clients)
-        self._letters = letters
-        self._checks_services = checks_services
         self._registered = registered
         self._refusals = refusals
         self._clients: dict[str, RegisteredClient] | None = None
         self._pruned = 0.0
+        self.intake = Intake(
+            queue, handle, catalog, after=after, letters=letters, checks_services=checks_services, registered=registered
+        )
+
+    @property
+    def database(self) -> Database:
+        """Where effects, inbox and dead letters are."""
+        return self._database
+
+    @property
+    def transport(self) -> Transport:
+        """Where the queue is."""
+        return self._transport
 
     async def run(self) -> None:
         """Consume until cancelled; a broken broker or database is waited for."""
@@ -138,12 +126,16 @@ class Subscriber:
                 await asyncio.sleep(backoff_seconds(failures, first_seconds=FIRST_BACKOFF_SECONDS))
 
     async def _turn(self, subscription: Subscription, messages: Sequence[Opened]) -> None:
-        for run in _runs(messages):
-            await self._take_in(run)
+        await self.take(messages)
         crashpoint("cons.before_ack")
         await subscription.settle([opened.delivery for opened in messages])
         await self._tell_rest()
         await self._prune()
+
+    async def take(self, messages: Sequence[Opened]) -> None:
+        """Commit the effects of these messages, or their dead letters; to settle them is the caller's."""
+        for run in _runs(messages):
+            await self._take_in(run)
 
     async def _take_in(self, run: Sequence[Opened]) -> None:
         """Judge these messages by what holds now, and commit their effects."""
@@ -192,14 +184,11 @@ class Subscriber:
     ) -> Iterator[Arrived]:
         """The acceptable events of one message; everything else is parked."""
         message, producer = opened.delivery.message, opened.producer
-        registered = self._registered.misfit if self._registered is not None else None
         if opened.fault is not None:
             parked.append(Parked(message, opened.fault, None))
         for event in opened.events:
             one = Arrived(event, producer or message.sender or "", message.sender, message.reply_to, message)
-            reason = refusal(event, message, clients) or misfit(
-                event, producer, self._catalog, checks_services=self._checks_services, registered=registered
-            )
+            reason = self.intake.judge(event, message, clients)
             if reason is None:
                 yield one
             else:
@@ -221,7 +210,9 @@ class Subscriber:
             with contextlib.suppress(Unavailable):
                 async with self._database.transaction() as session:
                     await inbox.prune(session, most_rows=MOST_INBOX_ROWS, older_than_days=INBOX_DAYS)
-                    await self._letters.prune(session, most_rows=MOST_DEAD_LETTERS, older_than_days=DEAD_LETTER_DAYS)
+                    await self.intake.letters.prune(
+                        session, most_rows=MOST_DEAD_LETTERS, older_than_days=DEAD_LETTER_DAYS
+                    )
 
     async def _known_clients(self) -> dict[str, RegisteredClient]:
         if self._clients is None:
@@ -230,8 +221,7 @@ class Subscriber:
                     await senders.upsert(
                         session, client_id=seed.client_id, source=seed.source, event_types=seed.event_types
                     )
-                rows = await senders.load(session)
-            self._clients = {key: RegisteredClient(key, source, types) for key, (source, types) in rows.items()}
+                self._clients = await load_clients(session)
         return self._clients
 
     async def _apply(self, arrived: Sequence[Arrived], parked: Sequence[Parked]) -> None:
@@ -287,9 +277,9 @@ class Subscriber:
             if first:
                 await self._learn_clients(session, first)
                 crashpoint("cons.before_effect")
-                await self._handle(session, first)
+                await self.intake.handle(session, first)
             if letters:
-                await self._letters.append(session, [letter_of(self._queue, one) for one in letters])
+                await self.intake.letters.append(session, [letter_of(self._queue, one) for one in letters])
                 if self._refusals is not None:
                     told = self._refusals.due(letters)
                     await outbox.emit(session, *self._refusals.events(told))
@@ -298,7 +288,7 @@ class Subscriber:
                         await self._give_up(session, one.culprit)
             if len(letters) < len(parked):
                 again = [one for one in parked if one.arrival is not None and not fresh[id(one.arrival)]]
-                await self._letters.note_repetition(session, [letter_of(self._queue, one) for one in again])
+                await self.intake.letters.note_repetition(session, [letter_of(self._queue, one) for one in again])
             crashpoint("cons.before_commit")
         if letters and self._refusals is not None:
             self._refusals.note(letters, told)
@@ -327,8 +317,8 @@ class Subscriber:
         except (Unconfirmed, Unroutable, OSError) as error:
             # The letters themselves are committed; repeating the transaction for their copies would double them.
             log.warning("dead letters not copied to the broker", queue=self._queue.name, error=type(error).__name__)
-        if self._after is not None and first:
-            await self._after(first)
+        if self.intake.after is not None and first:
+            await self.intake.after(first)
 
     async def _send_letters(self, letters: Sequence[Parked]) -> None:
         for one in letters:

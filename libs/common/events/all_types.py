@@ -4,6 +4,7 @@ from libs.common.events import (
     access,
     approvals,
     audit,
+    dead_letters,
     deliveries,
     erasures,
     event_types,
@@ -29,7 +30,7 @@ def _models() -> tuple[type[MessageData], ...]:
     found: dict[str, type[MessageData]] = {}
     areas = (
         requests, users, sign_in, access, approvals, settings, notifications, platform, audit, exports, saved_searches,
-        deliveries, redactions, quarantine, security, retention, sinks, erasures, event_types, refusals,
+        deliveries, redactions, quarantine, security, retention, sinks, erasures, event_types, refusals, dead_letters,
     )  # fmt: skip
     for area in areas:
         for thing in vars(area).values():

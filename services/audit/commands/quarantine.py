@@ -7,12 +7,12 @@ from uuid import UUID
 import orjson
 
 from libs.common.broker.transport import Message
-from libs.common.database import senders
 from libs.common.database.engine import Session
 from libs.common.delivery.arrivals import Arrived
 from libs.common.delivery.asked import outcome_of, read_command
 from libs.common.delivery.commands import CommandHandler, one_by_one
-from libs.common.delivery.senders import RegisteredClient, misfit, producer_of, refusal
+from libs.common.delivery.intake import load_clients
+from libs.common.delivery.senders import misfit, producer_of, refusal
 from libs.common.errors import Conflict, NotFound
 from libs.common.events.catalog import Catalog
 from libs.common.events.envelope import Event, MalformedEvent
@@ -75,8 +75,7 @@ class QuarantineCommands:
             [event] = kept.events()
         except (MalformedEvent, ValueError) as error:
             return f"malformed: {error}"
-        rows = await senders.load(session)
-        clients = {key: RegisteredClient(key, source, types) for key, (source, types) in rows.items()}
+        clients = await load_clients(session)
         known = await event_schemas.find(session, event.type)
         registered = registered_of(known) if known is not None else None
         reason = refusal(event, message, clients) or misfit(

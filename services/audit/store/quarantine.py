@@ -4,7 +4,7 @@ It stands where a subscriber keeps its dead letters (`Letters`), and is kept in 
 quarantined does not grow old; it goes only when it was replayed, or when there are more than `MOST_WAITING`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,11 +16,13 @@ import orjson
 from libs.common.database import dead_letters
 from libs.common.database.dead_letters import DeadLetter
 from libs.common.database.engine import Session, driver
+from libs.common.delivery.senders import INVALID, UNKNOWN_TYPE
 from libs.common.events.envelope import Event, MalformedEvent, decode_message
 from libs.common.web.paging import MOST_COUNT
 
 MOST_WAITING = 1_000_000
 """Misfits that wait; beyond them the oldest go, long after the alert."""
+REPLAY = "POST /api/v1/admin/audit/quarantine/{id}/replay"
 
 _COLUMNS = (
     "id, type, event_type, source, sender, producer, reason, body, headers::text AS headers, content_type, message_id,"
@@ -110,6 +112,11 @@ async def prune(session: Session, *, most_rows: int, older_than_days: float) -> 
     connection = driver(session)
     gone = await connection.fetch(_PRUNE, most_rows, older_than_days)
     return len(gone) + len(await connection.fetch(_PRUNE_WAITING, MOST_WAITING))
+
+
+def elsewhere() -> Mapping[str, str]:
+    """What is quarantined is replayed by the API: it keeps its row, which says what became of it."""
+    return {f"{UNKNOWN_TYPE}:": REPLAY, f"{INVALID}:": REPLAY}
 
 
 async def search(

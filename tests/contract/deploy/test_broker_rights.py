@@ -5,7 +5,7 @@ It is the newest node that is installed here; the compose file names a later ver
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -59,6 +59,10 @@ PUBLISHES = [
     ("audit", EVENTS, "reeve.message.refused.v1"),
     ("settings", EVENTS, "reeve.message.refused.v1"),
     ("notifications", EVENTS, "reeve.message.refused.v1"),
+    ("audit", EVENTS, "reeve.dead_letter.replayed.v1"),
+    ("gateway", EVENTS, "reeve.dead_letter.redelivered.v1"),
+    ("settings", EVENTS, "reeve.dead_letter.replayed.v1"),
+    ("notifications", EVENTS, "reeve.dead_letter.redelivered.v1"),
     ("audit", DEAD, AUDIT_EVENTS.name),
 ]
 REFUSED = [
@@ -128,10 +132,10 @@ def _message(exchange: str, routing_key: str) -> Message:
 
 
 @pytest.mark.parametrize(("service", "queue"), READS)
-async def test_a_service_reads_its_queue(connect: Connect, service: str, queue: Queue) -> None:
+async def test_a_service_reads_its_queue_and_its_dead_letters(connect: Connect, service: str, queue: Queue) -> None:
     transport = await connect(service)
 
-    async with transport.subscribe(queue):
+    async with transport.subscribe(queue), transport.subscribe(replace(queue, name=queue.dead)):
         pass
 
 
@@ -140,9 +144,10 @@ async def test_a_service_reads_no_others_queue(connect: Connect) -> None:
         transport = await connect(service)
         for other, queue in READS:
             if other != service:
-                with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
-                    async with transport.subscribe(queue):
-                        pass
+                for name in (queue.name, queue.dead):
+                    with pytest.raises(ConnectionError, match="ACCESS_REFUSED"):
+                        async with transport.subscribe(replace(queue, name=name)):
+                            pass
 
 
 @pytest.mark.parametrize(("service", "exchange", "key"), PUBLISHES)
