@@ -17,6 +17,7 @@ import pytest
 from deploy.make_env import password_hash
 from libs.common.broker.declare import Names
 from libs.common.broker.topology import AUDIT_EVENTS, COMMANDS, EVENTS, SETTINGS_COMMANDS, Queue
+from libs.common.delivery.refusals import NOBODY
 from libs.common.events.envelope import BATCH, MOST_DEPTH, MOST_EVENT_BYTES, STRUCTURED
 from libs.common.ids import new_id
 from tests.demo.administrator import Administrator
@@ -57,6 +58,12 @@ class Poison:
     says: str = ""
     content_type: str = STRUCTURED
     app_id: str | None = None
+    is_named: bool = True
+    """Whether the message says which user sends it; the broker vouches for nobody where it does not."""
+
+    @property
+    def sender(self) -> str:
+        return self.user if self.is_named else NOBODY
 
 
 def an_event(**given: Any) -> bytes:
@@ -75,6 +82,11 @@ POISON = {
         VANDAL, "source_not_allowed", an_event(source="/reeve/gateway", type="reeve.client.registered.v1"), "only Reeve's",
         app_id="gateway",
     ),
+    "a service's name from nobody": Poison(
+        VANDAL, "source_not_allowed", an_event(source="/reeve/gateway", type="reeve.client.registered.v1"), "only Reeve's",
+        app_id="gateway", is_named=False,
+    ),
+    "a platform's source from nobody": Poison(SHOP, "sender_not_registered", an_event(), is_named=False),
     "a type of somebody else": Poison(SHOP, "event_type_not_allowed", an_event(type="com.bank.paid.v1")),
     "a type that there is not": Poison(SHOP, "unknown_event_type", an_event(type="platform.import.failed.v9")),
     "another version of CloudEvents": Poison(THIEF, "malformed", an_event(specversion="2.0"), "specversion"),
@@ -107,7 +119,7 @@ class Site:
             one.body,
             content_type=one.content_type,
             app_id=one.app_id,
-            user_id=user_id or one.user,
+            user_id=(user_id or one.user) if one.is_named else None,
             message_id=message_id,
         )
         there = await self.channels[one.user].get_exchange(self.names.on_broker(exchange), ensure=False)
@@ -171,7 +183,7 @@ async def test_poison_is_parked_with_its_reason_without_effect_and_told_once(sit
     message_id = await site.send(one)
 
     async def is_told() -> list[dict[str, Any]]:
-        return await site.security_events(sender=one.user, reason=one.reason)
+        return await site.security_events(sender=one.sender, reason=one.reason)
 
     await eventually(is_told, within_seconds=WITHIN_SECONDS)
     (event,) = await is_told()
@@ -183,14 +195,14 @@ async def test_poison_is_parked_with_its_reason_without_effect_and_told_once(sit
     (copy,) = [said for said in await site.dead_copies(AUDIT_EVENTS) if said.startswith(one.body)]
     said = copy.removeprefix(one.body).decode()
     assert re.search(rf"'x-reeve-reason': ['\"]{one.reason}", said)
-    assert f"'x-reeve-sender': '{one.user}'" in said
+    assert f"'x-reeve-sender': '{one.user if one.is_named else ''}'" in said
     for schema in ("audit", "notifications"):
         assert len(await site.letters(message_id, schema)) == 1
     sql = (
         "SELECT count(*) FROM audit.entries WHERE action = 'refuse_message'"
         " AND details->>'sender' = $1 AND details->>'reason' = $2"
     )
-    assert await site.database.fetchval(sql, one.user, one.reason) == 1
+    assert await site.database.fetchval(sql, one.sender, one.reason) == 1
 
 
 async def test_nothing_that_was_refused_has_any_effect(site: Site) -> None:

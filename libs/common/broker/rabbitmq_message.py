@@ -41,7 +41,10 @@ def properties_of(message: Message, *, login: str, delivery_mode: int) -> Basic.
 
 
 def message_of(delivered: DeliveredMessage, names: Names) -> Message:
-    """What was delivered, by anybody: text has no NUL, which Postgres refuses, and headers are what JSON knows."""
+    """What was delivered, by anybody: text has no NUL, which Postgres refuses, and headers are what JSON knows.
+
+    The broker checks `user_id` where it is given and lets a message without it pass: that is nobody's word.
+    """
     properties = delivered.header.properties
     return Message(
         body=delivered.body,
@@ -54,7 +57,7 @@ def message_of(delivered: DeliveredMessage, names: Names) -> Message:
         headers=_headers(properties.headers or {}),
         correlation_id=_text(properties.correlation_id),
         reply_to=_text(properties.reply_to),
-        sender=properties.user_id or None,
+        sender=properties.user_id or "",
     )
 
 

@@ -21,7 +21,7 @@ class Unroutable(Exception):
 
 
 class Message(NamedTuple):
-    """What travels. `sender` is the broker user that the broker vouches for; None where nobody does."""
+    """What travels. `sender` is the user that the broker vouches for, empty where it vouches for nobody; None in one process."""
 
     body: bytes
     content_type: str

@@ -43,7 +43,7 @@ def producer_of(message: Message) -> str:
     """The service whose outbox a message comes from, or "" when it is not one of ours.
 
     On RabbitMQ the name in `app_id` counts only when the vouched user is that service's own (or the
-    development user); in one process there is nobody to mistrust.
+    development user), and never in a message that names no user; in one process there is nobody to mistrust.
     """
     if message.app_id not in SERVICES:
         return ""

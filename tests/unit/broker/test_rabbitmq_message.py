@@ -42,6 +42,10 @@ def test_a_message_comes_back_as_it_was_sent() -> None:
     assert (got.exchange, got.sender) == ("reeve.events", "reeve_gateway")
 
 
+def test_who_names_no_user_is_nobody() -> None:
+    assert received(Basic.Properties(app_id="gateway")).sender == ""
+
+
 def test_odd_header_values_become_what_json_knows() -> None:
     headers: dict[str, Any] = {
         "time": datetime(2026, 1, 2, tzinfo=UTC),

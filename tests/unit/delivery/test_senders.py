@@ -26,6 +26,7 @@ def a_message(**given: Any) -> Message:
         ("gateway", "reeve_gateway", "gateway"),
         ("gateway", "guest", "gateway"),
         ("gateway", "shop", ""),
+        ("gateway", "", ""),
         ("audit", "reeve_gateway", ""),
         ("", "shop", ""),
         ("somebody", None, ""),
