@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from libs.common.cli import run_process
+from libs.common.command import run_process
 from libs.common.dead_letters_cli import dead_letters_cli
 from libs.common.delivery.senders import SERVICES
 from libs.common.web.service import Service

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from libs.common.cli import run_command, service_cli
+from libs.common.cli import service_cli
+from libs.common.command import run_command
 from libs.common.start import migrate_schema
 from services.gateway import app
 from services.gateway.config import Config

@@ -12,7 +12,7 @@ import typer
 
 from libs.common.broker.topology import AUDIT_EVENTS
 from libs.common.broker.transport import Subscription
-from libs.common.cli import run_process
+from libs.common.command import run_process
 from libs.common.crashpoint import crashpoint
 from libs.common.delivery.ahead import Opened
 from libs.common.delivery.arrivals import Arrived, Parked

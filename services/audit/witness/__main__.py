@@ -3,7 +3,7 @@
 import typer
 
 from libs.common import logs
-from libs.common.cli import run_command
+from libs.common.command import run_command
 from libs.common.web.serve import run_services
 from services.audit.witness import app
 from services.audit.witness.config import Config
