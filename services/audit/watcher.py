@@ -65,13 +65,16 @@ class Watcher:
         self._quorum = quorum
 
     async def run(self) -> None:
-        """Look until cancelled; a database that is gone is waited for."""
+        """Look until cancelled; a database that is gone is waited for.
+
+        Not at once: what was under way when the platform ended is old at the next start, and done a second or two after it.
+        """
         while True:
+            await asyncio.sleep(LOOK_SECONDS)
             try:
                 await self.turn()
             except (Unavailable, asyncpg.PostgresError, TimeoutError) as error:
                 log.warning("gaps not looked for", error=type(error).__name__)
-            await asyncio.sleep(LOOK_SECONDS)
 
     async def turn(self) -> None:
         """One look: tell of gaps that are new, and of those that are closed."""

@@ -2,8 +2,11 @@
 
 import asyncio
 
+import pytest
+
 from libs.common.database.engine import driver
 from libs.common.events.envelope import Event, decode
+from services.audit import watcher
 from services.audit.app import signer
 from services.audit.watcher import Watcher
 from tests.integration.audit.archive import Archive, Built, request_recorded
@@ -36,6 +39,21 @@ async def test_it_is_told_once_and_once_more_when_a_signed_head_reaches_it(built
     await signing.turn()
     [caught_up] = await look(archive, LATER)
     assert (caught_up.type, caught_up.data["first"]) == ("reeve.audit.inclusion.caught_up.v1", 0)
+    assert await look(archive, LATER) == []
+
+
+async def test_what_a_start_finds_unsigned_is_no_news_when_it_is_signed_soon(
+    built: Built, archive: Archive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The platform ended before a head covered its last entries, and starts much later."""
+    monkeypatch.setattr(watcher, "LOOK_SECONDS", 0.5)
+    await archive.record(request_recorded(producerseq=1))
+    watching = asyncio.ensure_future(Watcher(archive.database, bound_seconds=LATER).run())
+    await asyncio.sleep(0.1)
+    await archive.sequence()
+    await signer(built.config, built.database).turn()
+    await asyncio.sleep(0.6)
+    watching.cancel()
     assert await look(archive, LATER) == []
 
 
