@@ -8,15 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
 from cryptography.x509 import Certificate, load_pem_x509_certificates
 
-from libs.common.egress.destinations import ForbiddenDestination, Network, check_address, literal
-from libs.common.egress.resolver import forbidden_by
-from libs.common.egress.session import judged_session
+from libs.common.egress.destinations import Network, check_address, literal
 from libs.common.errors import ConfigError
 from services.audit.anchors.anchor import Anchored, AnchorFailed
+from services.audit.anchors.asking import asking, content_of
 
+WHO = "the time-stamper"
 SECONDS = 15.0
 MOST_ANSWER_BYTES = 64 * 1024
 QUERY = "application/timestamp-query"
@@ -46,32 +45,13 @@ class TimestampAnchor:
         return Anchored(answer)
 
     async def _ask(self, query: bytes) -> bytes:
-        try:
-            self._check()
-            async with (
-                judged_session(self._allowed, most_connections=1, seconds=self._seconds) as session,
-                session.post(self._url, data=query, headers={"content-type": QUERY}, allow_redirects=False) as answer,
-            ):
-                if answer.status != 200:
-                    raise AnchorFailed(f"the time-stamper answered {answer.status}")
-                content = await answer.content.read(MOST_ANSWER_BYTES + 1)
-                while len(content) <= MOST_ANSWER_BYTES and (more := await answer.content.read(MOST_ANSWER_BYTES)):
-                    content += more
-        except ForbiddenDestination as error:
-            raise AnchorFailed(str(error)) from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if (forbidden := forbidden_by(error)) is not None:
-                raise AnchorFailed(str(forbidden)) from None
-            raise AnchorFailed(f"the time-stamper cannot be reached: {type(error).__name__}") from error
-        if len(content) > MOST_ANSWER_BYTES:
-            raise AnchorFailed(f"the time-stamper's answer has more than {MOST_ANSWER_BYTES} bytes")
-        return content
-
-    def _check(self) -> None:
-        """Judge an address that the URL spells out. Plain HTTP is usual here: what is answered is signed."""
-        host = urlsplit(self._url).hostname or ""
-        if (address := literal(host)) is not None:
-            check_address(address, host=host, allowed=self._allowed)
+        headers = {"content-type": QUERY}
+        async with asking(
+            self._url, query, headers=headers, who=WHO, allowed=self._allowed, seconds=self._seconds, judge=_check
+        ) as answer:
+            if answer.status != 200:
+                raise AnchorFailed(f"{WHO} answered {answer.status}")
+            return await content_of(answer, most=MOST_ANSWER_BYTES, who=WHO)
 
     def _verify(self, nonce: int | None, answer: bytes, message: bytes) -> None:
         from rfc3161_client import VerificationError, VerifierBuilder, decode_timestamp_response  # noqa: PLC0415
@@ -84,6 +64,13 @@ class TimestampAnchor:
         except Exception as error:
             # Certificates of somebody else can be wrong in ways of their own, and none of them may end this service.
             raise AnchorFailed(f"the time-stamper's answer cannot be read: {type(error).__name__}") from error
+
+
+def _check(url: str, allowed: Sequence[Network]) -> None:
+    """Judge an address that the URL spells out. Plain HTTP is usual here: what is answered is signed."""
+    host = urlsplit(url).hostname or ""
+    if (address := literal(host)) is not None:
+        check_address(address, host=host, allowed=allowed)
 
 
 def roots_of(path: Path) -> list[Certificate]:

@@ -7,14 +7,12 @@ import hashlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import aiohttp
 import orjson
 
-from libs.common.egress.destinations import ForbiddenDestination, Network, check_url
-from libs.common.egress.resolver import forbidden_by
-from libs.common.egress.session import judged_session
+from libs.common.egress.destinations import Network
 from libs.common.webhooks import signature
 from services.audit.anchors.anchor import Anchored, AnchorFailed
+from services.audit.anchors.asking import asking
 
 SECONDS = 15.0
 EVENT = "audit.checkpoint"
@@ -47,18 +45,9 @@ class WebhookAnchor:
             "webhook-timestamp": str(stamp),
             "webhook-signature": signature(self._secret, message_id=name, stamp=stamp, body=body),
         }
-        try:
-            check_url(self._url, allowed=self._allowed)
-            async with (
-                judged_session(self._allowed, most_connections=1, seconds=self._seconds) as session,
-                session.post(self._url, data=body, headers=headers, allow_redirects=False) as answer,
-            ):
-                if not 200 <= answer.status < 300:
-                    raise AnchorFailed(f"the webhook answered {answer.status}")
-        except ForbiddenDestination as error:
-            raise AnchorFailed(str(error)) from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if (forbidden := forbidden_by(error)) is not None:
-                raise AnchorFailed(str(forbidden)) from None
-            raise AnchorFailed(f"the webhook cannot be reached: {type(error).__name__}") from error
+        async with asking(
+            self._url, body, headers=headers, who="the webhook", allowed=self._allowed, seconds=self._seconds
+        ) as answer:
+            if not 200 <= answer.status < 300:
+                raise AnchorFailed(f"the webhook answered {answer.status}")
         return Anchored()

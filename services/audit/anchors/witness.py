@@ -10,15 +10,13 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-import aiohttp
-
-from libs.common.egress.destinations import ForbiddenDestination, Network, check_url
-from libs.common.egress.resolver import forbidden_by
-from libs.common.egress.session import judged_session
+from libs.common.egress.destinations import Network
 from services.audit.anchors.anchor import Anchored, AnchorFailed, Cosigned
+from services.audit.anchors.asking import asking, content_of
 from services.audit.log.cosignatures import WitnessKey, find_cosignature
 from services.audit.log.notes import NoteRefused, parted
 
+WHO = "the witness"
 SECONDS = 15.0
 MOST_ANSWER_BYTES = 128 * 1024
 MOST_SKEW_SECONDS = 300
@@ -86,25 +84,11 @@ class WitnessAnchor:
         return await self._ask(f"old {old}\n{hashes}\n{note}".encode())
 
     async def _ask(self, body: bytes) -> Answer:
-        try:
-            check_url(self._url, allowed=self._allowed)
-            async with (
-                judged_session(self._allowed, most_connections=1, seconds=self._seconds) as session,
-                session.post(
-                    self._url, data=body, headers={"content-type": "text/plain; charset=utf-8"}, allow_redirects=False
-                ) as answer,
-            ):
-                content = await answer.content.read(MOST_ANSWER_BYTES + 1)
-                while len(content) <= MOST_ANSWER_BYTES and (more := await answer.content.read(MOST_ANSWER_BYTES)):
-                    content += more
-        except ForbiddenDestination as error:
-            raise AnchorFailed(str(error)) from None
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            if (forbidden := forbidden_by(error)) is not None:
-                raise AnchorFailed(str(forbidden)) from None
-            raise AnchorFailed(f"the witness cannot be reached: {type(error).__name__}") from error
-        if len(content) > MOST_ANSWER_BYTES:
-            raise AnchorFailed(f"the witness's answer has more than {MOST_ANSWER_BYTES} bytes")
+        headers = {"content-type": "text/plain; charset=utf-8"}
+        async with asking(
+            self._url, body, headers=headers, who=WHO, allowed=self._allowed, seconds=self._seconds
+        ) as answer:
+            content = await content_of(answer, most=MOST_ANSWER_BYTES, who=WHO)
         return Answer(answer.status, answer.headers.get("content-type", ""), content)
 
     def _told(self, answer: Answer, size: int) -> int:
