@@ -19,6 +19,7 @@ from libs.common import logs
 from libs.common.crashpoint import crashpoint
 from libs.common.database import outbox
 from libs.common.database.engine import Database, Session
+from libs.common.disk import sync_folder
 from libs.common.errors import ConfigError, Unavailable
 from libs.common.events.catalog import new_event
 from libs.common.events.platform import CriticalError
@@ -79,11 +80,7 @@ class LastHead:
             crashpoint("sign.before_fsync")
             os.fsync(file.fileno())
         beside.replace(self._path)
-        folder = os.open(self._path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self._path.parent)
         crashpoint("sign.after_fsync")
 
 

@@ -13,7 +13,8 @@ import httpx
 import orjson
 
 from tests.bench.load import request_bytes
-from tests.bench.platform_process import RunningPlatform, free_port
+from tests.bench.platform_process import RunningPlatform
+from tests.support.processes import free_port
 
 READ = "/api/v1/admin/settings"
 CONNECTIONS = (1, 16, 64)

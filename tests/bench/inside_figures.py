@@ -14,7 +14,7 @@ from libs.common.identity import Actor, ActorType, Level
 from services.gateway.access.permissions import permissions_of
 from services.gateway.upstream.http import HttpCarrier
 from services.gateway.upstream.inprocess import InProcessCarrier
-from tests.bench.platform_process import free_port
+from tests.support.processes import free_port
 
 BODY = Path(__file__).read_bytes()[:1200]
 TARGET = "/internal/settings"

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import AsyncIterator
@@ -12,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+
+from tests.support.processes import free_port
 
 PASSWORD = "measured-not-secret-1"
 EMAIL = "admin@example.com"
@@ -70,10 +71,3 @@ async def _signed_in(url: str, process: asyncio.subprocess.Process, log: Path) -
                 pass
             await asyncio.sleep(0.1)
     raise RuntimeError(f"the platform was not ready in {READY_SECONDS} s: {log.read_text()[-2000:]}")
-
-
-def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -42,7 +42,7 @@ class ForgetsWhatItSaw(Subscriber):
     async def _commit(
         self, arrived: Sequence[Arrived], parked: Sequence[Parked]
     ) -> tuple[Sequence[Arrived], Sequence[Parked]]:
-        async with self._database.transaction() as session:
+        async with self.database.transaction() as session:
             await self.intake.handle(session, arrived)
             crashpoint("cons.before_commit")
         return arrived, ()

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import threading
 from collections.abc import Mapping
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from services.gateway.config import Config as GatewayConfig
 from services.preparation import make_keys
 from services.settings import app as settings
 from tests.support.postgres import PlatformDatabase
+from tests.support.processes import free_port
 
 EMAIL = "first@example.com"
 PASSWORD = "correct horse battery"
@@ -95,7 +95,7 @@ class Stop:
 
 def open_house(database: PlatformDatabase, folder: Path, **variables: str) -> House:
     """Start the platform; returns when it answers."""
-    port, metrics_port = _free_port(), _free_port()
+    port, metrics_port = free_port(), free_port()
     environment = {
         "REEVE_PORT": str(port),
         "REEVE_DATA_DIR": str(folder),
@@ -153,9 +153,3 @@ def _environment(variables: Mapping[str, str]) -> Any:
     finally:
         os.environ.clear()
         os.environ.update(before)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from tests.support.receivers import serve
+
 CONFIG = """
 [tsa]
 default_tsa = tsa1
@@ -78,20 +80,5 @@ async def timestamper() -> AsyncIterator[Timestamper]:
     with tempfile.TemporaryDirectory(prefix="reeve-tsa-") as folder:
         found = Timestamper(Path(folder))
         await asyncio.to_thread(found.make)
-        async with listening(found.stamp) as found.url:
+        async with serve(found.stamp) as found.url:
             yield found
-
-
-@asynccontextmanager
-async def listening(handler: object) -> AsyncIterator[str]:
-    """An HTTP server that gives every POST to the handler; its address."""
-    app = web.Application()
-    app.router.add_post("/", handler)  # type: ignore[arg-type]
-    runner = web.AppRunner(app, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/"
-    finally:
-        await runner.cleanup()

@@ -1,19 +1,17 @@
-"""Witnesses for tests: the real one behind a real port, and strange ones that answer what they are told to."""
+"""Witnesses for tests: the real one behind a real port, in a thread of its own."""
 
 import asyncio
-import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from aiohttp import web
-
 from libs.common.web.serve import run_services
 from services.audit.log.cosignatures import WitnessKey
 from services.audit.witness import app
 from services.audit.witness.config import Config
+from tests.support.processes import free_port
 
 
 @dataclass
@@ -46,25 +44,3 @@ async def witness(folder: Path, *logs: str, name: str = "witness.test/w1") -> As
         for loop, stop in loops:
             loop.call_soon_threadsafe(stop.set)
         await asyncio.to_thread(thread.join, 20)
-
-
-@asynccontextmanager
-async def answering(handler: object) -> AsyncIterator[str]:
-    """An HTTP server that gives every `add-checkpoint` to the handler; its address."""
-    made = web.Application()
-    made.router.add_post("/add-checkpoint", handler)  # type: ignore[arg-type]
-    runner = web.AppRunner(made, shutdown_timeout=0.1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
-    finally:
-        await runner.cleanup()
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -83,12 +83,10 @@ class Subscriber:
         registered: SchemaBook | None = None,
         refusals: Refusals | None = None,
     ) -> None:
-        self._database = database
-        self._transport = transport
-        self._queue = queue
+        self.database = database
+        self.transport = transport
         self._give_up = give_up
         self._seeds = tuple(clients)
-        self._registered = registered
         self._refusals = refusals
         self._clients: dict[str, RegisteredClient] | None = None
         self._pruned = 0.0
@@ -96,23 +94,13 @@ class Subscriber:
             queue, handle, catalog, after=after, letters=letters, checks_services=checks_services, registered=registered
         )
 
-    @property
-    def database(self) -> Database:
-        """Where effects, inbox and dead letters are."""
-        return self._database
-
-    @property
-    def transport(self) -> Transport:
-        """Where the queue is."""
-        return self._transport
-
     async def run(self) -> None:
         """Consume until cancelled; a broken broker or database is waited for."""
         failures = 0
         while True:
             try:
                 async with (
-                    self._transport.subscribe(self._queue, prefetch=PREFETCH) as subscription,
+                    self.transport.subscribe(self.intake.queue, prefetch=PREFETCH) as subscription,
                     ReadAhead(subscription, most=MOST_MESSAGES) as ahead,
                 ):
                     # Another process may have had this queue meanwhile, and learned from it.
@@ -122,7 +110,7 @@ class Subscriber:
                         failures = 0
             except (OSError, Unconfirmed, Unroutable, Unavailable, TimeoutError) as error:
                 failures += 1
-                log.warning("subscription broke", queue=self._queue.name, error=type(error).__name__)
+                log.warning("subscription broke", queue=self.intake.queue.name, error=type(error).__name__)
                 await asyncio.sleep(backoff_seconds(failures, first_seconds=FIRST_BACKOFF_SECONDS))
 
     async def _turn(self, subscription: Subscription, messages: Sequence[Opened]) -> None:
@@ -161,8 +149,8 @@ class Subscriber:
         attempt = 0
         while True:
             try:
-                if self._registered is not None:
-                    await self._registered.refresh()
+                if self.intake.registered is not None:
+                    await self.intake.registered.refresh()
                 return await self._known_clients()
             except Exception as error:
                 if not is_transient(error):
@@ -171,13 +159,13 @@ class Subscriber:
                 await self._wait_for_database(attempt, error)
 
     async def _wait_for_database(self, attempt: int, error: Exception) -> None:
-        CONSUMER_RETRIES.labels(self._queue.name).inc()
-        log.warning("database is not there", queue=self._queue.name, error=type(error).__name__)
+        CONSUMER_RETRIES.labels(self.intake.queue.name).inc()
+        log.warning("database is not there", queue=self.intake.queue.name, error=type(error).__name__)
         await asyncio.sleep(backoff_seconds(attempt, first_seconds=FIRST_BACKOFF_SECONDS))
 
     def _forget_registered(self) -> None:
-        if self._registered is not None:
-            self._registered.forget()
+        if self.intake.registered is not None:
+            self.intake.registered.forget()
 
     def _judged(
         self, opened: Opened, clients: Mapping[str, RegisteredClient], parked: list[Parked]
@@ -199,7 +187,7 @@ class Subscriber:
         """Tell of what was refused in a minute that has passed since."""
         if self._refusals is not None and (told := self._refusals.due(())):
             with contextlib.suppress(Unavailable):
-                async with self._database.transaction() as session:
+                async with self.database.transaction() as session:
                     await outbox.emit(session, *self._refusals.events(told))
                 self._refusals.note((), told)
 
@@ -208,7 +196,7 @@ class Subscriber:
         if now - self._pruned >= PRUNE_SECONDS:
             self._pruned = now
             with contextlib.suppress(Unavailable):
-                async with self._database.transaction() as session:
+                async with self.database.transaction() as session:
                     await inbox.prune(session, most_rows=MOST_INBOX_ROWS, older_than_days=INBOX_DAYS)
                     await self.intake.letters.prune(
                         session, most_rows=MOST_DEAD_LETTERS, older_than_days=DEAD_LETTER_DAYS
@@ -216,7 +204,7 @@ class Subscriber:
 
     async def _known_clients(self) -> dict[str, RegisteredClient]:
         if self._clients is None:
-            async with self._database.transaction() as session:
+            async with self.database.transaction() as session:
                 for seed in self._seeds:
                     await senders.upsert(
                         session, client_id=seed.client_id, source=seed.source, event_types=seed.event_types
@@ -237,7 +225,7 @@ class Subscriber:
                 if is_transient(error):
                     await self._wait_for_database(attempt, error)
                     continue
-                CONSUMER_RETRIES.labels(self._queue.name).inc()
+                CONSUMER_RETRIES.labels(self.intake.queue.name).inc()
                 if len(arrived) > 1:
                     for one in arrived:
                         await self._apply([one], ())
@@ -267,10 +255,10 @@ class Subscriber:
             return (), ()
         started_ns = time_ns()
         told: Mapping[Name, int] = {}
-        async with self._database.transaction() as session:
+        async with self.database.transaction() as session:
             arrivals = [arrival_of(one) for one in arrived]
             numbered = [one.arrival for one in parked if one.arrival is not None]
-            sights = await inbox.admit(session, consumer=self._queue.name, arrivals=[*arrivals, *numbered])
+            sights = await inbox.admit(session, consumer=self.intake.queue.name, arrivals=[*arrivals, *numbered])
             first = [one for one, is_first in zip(arrived, sights, strict=False) if is_first]
             fresh = dict(zip(map(id, numbered), sights[len(arrived) :], strict=True))
             letters = [one for one in parked if one.arrival is None or fresh[id(one.arrival)]]
@@ -279,7 +267,7 @@ class Subscriber:
                 crashpoint("cons.before_effect")
                 await self.intake.handle(session, first)
             if letters:
-                await self.intake.letters.append(session, [letter_of(self._queue, one) for one in letters])
+                await self.intake.letters.append(session, [letter_of(self.intake.queue, one) for one in letters])
                 if self._refusals is not None:
                     told = self._refusals.due(letters)
                     await outbox.emit(session, *self._refusals.events(told))
@@ -288,13 +276,13 @@ class Subscriber:
                         await self._give_up(session, one.culprit)
             if len(letters) < len(parked):
                 again = [one for one in parked if one.arrival is not None and not fresh[id(one.arrival)]]
-                await self.intake.letters.note_repetition(session, [letter_of(self._queue, one) for one in again])
+                await self.intake.letters.note_repetition(session, [letter_of(self.intake.queue, one) for one in again])
             crashpoint("cons.before_commit")
         if letters and self._refusals is not None:
             self._refusals.note(letters, told)
         self._trace(first, started_ns)
-        EVENTS_CONSUMED.labels(self._queue.name).inc(len(first))
-        INBOX_DUPLICATES.labels(self._queue.name).inc(len(arrived) - len(first))
+        EVENTS_CONSUMED.labels(self.intake.queue.name).inc(len(first))
+        INBOX_DUPLICATES.labels(self.intake.queue.name).inc(len(arrived) - len(first))
         return first, letters
 
     def _trace(self, first: Sequence[Arrived], started_ns: int) -> None:
@@ -304,10 +292,10 @@ class Subscriber:
             if sent is not None and sent.endswith("-01"):
                 telemetry.record(
                     telemetry.enter(sent),
-                    name=f"{self._queue.name} {one.event.type}",
+                    name=f"{self.intake.queue.name} {one.event.type}",
                     started_ns=started_ns,
                     kind=SpanKind.CONSUMER,
-                    attributes={"messaging.system": self._transport.kind, "messaging.message.id": one.event.id},
+                    attributes={"messaging.system": self.transport.kind, "messaging.message.id": one.event.id},
                 )
 
     async def _announce(self, first: Sequence[Arrived], letters: Sequence[Parked]) -> None:
@@ -316,15 +304,17 @@ class Subscriber:
             await self._send_letters(letters)
         except (Unconfirmed, Unroutable, OSError) as error:
             # The letters themselves are committed; repeating the transaction for their copies would double them.
-            log.warning("dead letters not copied to the broker", queue=self._queue.name, error=type(error).__name__)
+            log.warning(
+                "dead letters not copied to the broker", queue=self.intake.queue.name, error=type(error).__name__
+            )
         if self.intake.after is not None and first:
             await self.intake.after(first)
 
     async def _send_letters(self, letters: Sequence[Parked]) -> None:
         for one in letters:
-            DEAD_LETTERS.labels(self._queue.name).inc()
-            log.error("dead letter", queue=self._queue.name, message_id=one.message.message_id, reason=one.reason)
-            await self._transport.dead_letter(self._queue, one.message, reason=one.reason)
+            DEAD_LETTERS.labels(self.intake.queue.name).inc()
+            log.error("dead letter", queue=self.intake.queue.name, message_id=one.message.message_id, reason=one.reason)
+            await self.transport.dead_letter(self.intake.queue, one.message, reason=one.reason)
 
     async def _learn_clients(self, session: Session, first: Sequence[Arrived]) -> None:
         for one in first:

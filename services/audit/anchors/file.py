@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
+from libs.common.disk import sync_folder
 from services.audit.anchors.anchor import Anchored, AnchorFailed
 
 LAST_BYTES = 8192
@@ -40,8 +41,4 @@ class FileAnchor:
         finally:
             os.close(file)
         if is_new:
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self._path.parent)

@@ -4,6 +4,7 @@ import asyncio
 import os
 from pathlib import Path
 
+from libs.common.disk import sync_folder
 from services.audit.archives.place import ArchiveRefused
 from services.audit.objects.content import content_of_file
 
@@ -41,8 +42,4 @@ def _keep(beside: Path, path: Path, signature: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)

@@ -56,7 +56,7 @@ async def prove_entry(
             )
         proof = await tree.proof(session, inclusion_ranges(leaf.sequence, checkpoint.size))
         note = await cosignatures.cosigned(session, checkpoint)
-        size = await cosignatures.witnessed_size(session, _quorum(request))
+        size = checkpoint.size if witnessed else await cosignatures.witnessed_size(session, _quorum(request))
     if format == "tlog-proof":
         text = proof_text(index=leaf.sequence, proof=proof, checkpoint=note)
         return Response(text, media_type=MEDIA_TYPE)

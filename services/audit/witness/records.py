@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from libs.common.crashpoint import crashpoint
+from libs.common.disk import sync_folder
 from libs.common.errors import ConfigError
 from services.audit.log.checkpoints import Checkpoint, open_checkpoint
 from services.audit.log.cosignatures import WitnessKey, find_cosignature
@@ -81,7 +82,7 @@ class Records:
             file.flush()
             os.fsync(file.fileno())
         beside.replace(path)
-        _sync(path.parent)
+        sync_folder(path.parent)
         crashpoint("witness.after_fsync")
 
     def keep_refused(self, origin: str, note: str) -> None:
@@ -96,7 +97,7 @@ class Records:
             file.write(f"\n{note}" if before else note)
             file.flush()
             os.fsync(file.fileno())
-        _sync(path.parent)
+        sync_folder(path.parent)
 
     def _path(self, origin: str) -> Path:
         return self._folder / HEADS / name_of(origin)
@@ -105,11 +106,3 @@ class Records:
 def name_of(origin: str) -> str:
     """SHA-256 of a log's name in hex: how the protocol, and so its file, calls it."""
     return sha256(origin.encode()).hexdigest()
-
-
-def _sync(folder: Path) -> None:
-    opened = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)

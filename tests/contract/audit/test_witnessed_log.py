@@ -25,7 +25,8 @@ from tests.support.audit_log import Cosigner, made_log
 from tests.support.eventually import eventually
 from tests.support.house import ADMIN, House, open_house
 from tests.support.postgres import PlatformDatabases
-from tests.support.witness import Running, free_port, witness
+from tests.support.processes import free_port
+from tests.support.witness import Running, witness
 
 ORDER = ["accepted", "integrated", "witnessed"]
 

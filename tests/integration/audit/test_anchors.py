@@ -29,7 +29,8 @@ from tests.integration.audit.archive import Archive, Built, platform_event
 from tests.integration.audit.keeping import Keeper
 from tests.integration.audit.test_verifier import checkpoint_of, dumped, key_of
 from tests.support.eventually import eventually
-from tests.support.timestamper import Timestamper, listening, timestamper
+from tests.support.receivers import serve
+from tests.support.timestamper import Timestamper, timestamper
 
 SECRET = bytes(range(32))
 ORIGIN = "reeve.local/audit"
@@ -109,7 +110,7 @@ async def test_a_rewritten_log_contradicts_the_file(keeper: Keeper, tmp_path: Pa
 async def test_the_webhook_is_told_each_head_signed_and_again_after_a_failure(keeper: Keeper) -> None:
     receiver = Receiver()
     receiver.answers = [500, 302, 200]
-    async with listening(receiver.take) as url:
+    async with serve(receiver.take) as url:
         anchor = WebhookAnchor(url, SECRET, origin=ORIGIN)
         anchoring = Anchoring(keeper.built.database, [anchor], seconds=1)
         assert [await anchoring.turn(anchor) for _ in range(4)] == [False, False, True, True]
@@ -126,7 +127,7 @@ async def test_the_webhook_is_told_each_head_signed_and_again_after_a_failure(ke
 async def test_what_went_wrong_is_kept_and_counted(keeper: Keeper) -> None:
     receiver = Receiver()
     receiver.hangs = True
-    async with listening(receiver.take) as url:
+    async with serve(receiver.take) as url:
         anchor = WebhookAnchor(url, SECRET, origin=ORIGIN, seconds=0.2)
         assert not await Anchoring(keeper.built.database, [anchor], seconds=1).turn(anchor)
     assert not await Anchoring(keeper.built.database, [anchor], seconds=1).turn(anchor)
@@ -139,7 +140,7 @@ async def test_an_anchor_that_hangs_keeps_no_other_waiting(keeper: Keeper, tmp_p
     receiver = Receiver()
     receiver.hangs = True
     path = tmp_path / "heads"
-    async with listening(receiver.take) as url:
+    async with serve(receiver.take) as url:
         anchors: list[Anchor] = [WebhookAnchor(url, SECRET, origin=ORIGIN, seconds=30), FileAnchor(path)]
         running = asyncio.create_task(Anchoring(keeper.built.database, anchors, seconds=0.05).run())
         await eventually(path.exists, within_seconds=10)
@@ -153,7 +154,7 @@ async def test_an_anchor_that_hangs_keeps_no_other_waiting(keeper: Keeper, tmp_p
 async def test_one_process_at_a_time_serves_an_anchor(keeper: Keeper) -> None:
     receiver = Receiver()
     receiver.waits_for = asyncio.Event()
-    async with listening(receiver.take) as url:
+    async with serve(receiver.take) as url:
         anchor = WebhookAnchor(url, SECRET, origin=ORIGIN)
         first = asyncio.create_task(Anchoring(keeper.built.database, [anchor], seconds=1).turn(anchor))
         await eventually(lambda: receiver.arrived == 1)
@@ -197,7 +198,7 @@ async def _answers_nonsense(note: str, authority: Timestamper) -> None:
     async def nonsense(_: web.Request) -> web.Response:
         return web.Response(body=b"x" * size.pop())
 
-    async with listening(nonsense) as url:
+    async with serve(nonsense) as url:
         for reason in ("cannot be read", "more than"):
             with pytest.raises(AnchorFailed, match=reason):
                 await TimestampAnchor(url, roots_of(authority.roots)).keep(size=1, note=note)
@@ -221,7 +222,7 @@ async def test_anchors_call_no_address_that_the_operator_did_not_allow(url: str,
 async def test_an_anchor_calls_what_the_operator_allowed() -> None:
     """By a name that does not say that it means this machine."""
     receiver = Receiver()
-    async with listening(receiver.take) as url:
+    async with serve(receiver.take) as url:
         named = url.replace("127.0.0.1", "0x7f.1")
         for allowed, arrives in ((), 0), ((ip_network("127.0.0.0/8"),), 1):
             with pytest.raises(AnchorFailed):

@@ -19,7 +19,7 @@ from services.audit.witness.config import Config
 from services.audit.witness.records import name_of
 from services.audit.witness.requests import MOST_REQUEST_BYTES
 from tests.support.eventually import eventually
-from tests.support.witness import free_port
+from tests.support.processes import free_port
 from tests.unit.audit.witness.test_judging import FORK, KEY, asked, body
 
 ROOT = Path(__file__).parents[3]

@@ -26,7 +26,8 @@ from services.audit.verifier.cli import main as verify
 from tests.integration.audit.archive import Archive, Built, platform_event
 from tests.integration.audit.keeping import Keeper
 from tests.integration.audit.test_verifier import checkpoint_of, dumped, key_of
-from tests.support.witness import Running, answering, witness
+from tests.support.receivers import serve
+from tests.support.witness import Running, witness
 
 PRIVATE = Ed25519PrivateKey.from_private_bytes(b"\x05" * 32)
 STRANGE = WitnessKey("strange.test/w", PRIVATE.public_key().public_bytes_raw())
@@ -244,7 +245,7 @@ async def test_no_strange_answer_is_kept_and_each_is_said_in_a_line(keeper: Keep
         asked.append((await request.read()).decode())
         return answers[-1](asked[-1].partition("\n\n")[2])
 
-    async with answering(strange) as url:
+    async with serve(strange) as url:
         one = anchor(keeper, url, STRANGE)
         for what, (answer, reason) in STRANGE_ANSWERS.items():
             answers.append(answer)
@@ -269,7 +270,7 @@ async def test_a_witness_behind_is_asked_once_more_with_the_proof_from_where_it_
             return web.Response(status=409, body=b"3\n", headers={"content-type": "text/x.tlog.size"})
         return web.Response(text=line(asked[-1].partition("\n\n")[2]))
 
-    async with answering(behind) as url:
+    async with serve(behind) as url:
         assert await turn(keeper, anchor(keeper, url, STRANGE))
     async with keeper.built.database.reading() as session:
         proof = await tree.proof(session, consistency_ranges(3, 10))
@@ -287,7 +288,7 @@ async def test_a_slow_witness_is_given_up_and_one_that_is_not_there_as_well(keep
             await asyncio.sleep(0.05)
         return answer
 
-    async with answering(slow) as url:
+    async with serve(slow) as url:
         one = anchor(keeper, url, STRANGE, seconds=0.3)
         async with asyncio.timeout(3):
             assert not await turn(keeper, one)

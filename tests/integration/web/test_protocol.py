@@ -9,7 +9,7 @@ from libs.common.web.app import create_app
 from libs.common.web.protocol import BoundedProtocol
 from libs.common.web.serve import run_services
 from libs.common.web.service import Service
-from tests.integration.web.test_serve import free_port
+from tests.support.processes import free_port
 
 
 class Impatient(BoundedProtocol):

@@ -16,6 +16,7 @@ from libs.common.web.app import create_app
 from libs.common.web.serve import TaskDied, run_services
 from libs.common.web.service import Service
 from tests.support.eventually import eventually
+from tests.support.processes import free_port
 
 Starter = Callable[..., Awaitable["Station"]]
 
@@ -40,13 +41,6 @@ class Station:
             out, err = await self.process.communicate()
         assert self.process.returncode is not None
         return self.process.returncode, out.decode(), err.decode()
-
-
-def free_port() -> int:
-    """A port that nobody uses at the moment."""
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @pytest.fixture
