@@ -144,8 +144,9 @@ def _leaf(row: Row, own: bytes | None, checked: Checked) -> Leaf | None:
     if row.openings:
         held, erased, findings = judge(leaf, row.openings)
         checked.held += held
-        checked.erased += [(path, index) for path in erased]
-        checked.findings += findings
+        if erased or findings:
+            checked.erased += [(path, index) for path in erased]
+            checked.findings += findings
     return leaf
 
 

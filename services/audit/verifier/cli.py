@@ -76,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
 def open_source(path: Path, key: VerifierKey, scratch: Path, pool: Pool) -> Source:
     """Find out what a path is, and open it. Raises Unreadable."""
     if path.is_dir():
-        return open_tiles(path, key, scratch)
+        return open_tiles(path, key, scratch, pool)
     begin, unpacked = first_bytes(path, len(CUSTOM_DUMP))
     if unpacked.startswith(b"{"):
         return open_export(path, key)

@@ -1,48 +1,39 @@
 """Whether a row of the table of entries says what its leaf says: searches read the row, proofs are of the leaf."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from datetime import datetime
-from operator import itemgetter
+from types import EllipsisType
 
 from services.audit.verifier.leaves import Leaf
+from services.audit.verifier.ordinary import TOLD
 
-SAME = {
-    "id": "entry_id", "event_id": "event_id", "event_type": "type", "action": "action", "outcome": "outcome",
-    "severity": "severity", "source": "source", "producer": "producer", "request_id": "request_id",
-    "operation_id": "operation_id", "trace_id": "trace_id",
-}  # fmt: skip
-"""Columns, and the members of a leaf that say the same."""
-_COLUMNS, _SAID = itemgetter(*SAME), itemgetter(*SAME.values())
-INSIDE = {"actor_type": ("actor", "type"), "target_type": ("target", "type"), "target_id": ("target", "id")}
+_NAMES = {"entry_id": "id", "type": "event_type"}
+"""Members of a leaf whose columns have other names."""
+COMPARED = (*(_NAMES.get(name, name) for name in TOLD), "created_at")
+"""The columns that say what a leaf says, in the order in which a row gives them."""
+Compared = Sequence[str | EllipsisType | None]
+"""What a row says in these; `...` for a column that its dump lacks, which is not compared."""
 
 
-def difference(leaf: Leaf, row: Mapping[str, str | None]) -> str | None:
-    """Where the two differ, as text; None when they agree. Columns that a dump lacks are not compared."""
-    said = leaf.all
-    if not row.keys() >= SAME.keys() or _COLUMNS(row) != _SAID(said):
-        for column, member in SAME.items():
-            if column in row and row[column] != said[member]:
-                return _told(column, row[column], said[member])
-    for column, (member, part) in INSIDE.items():
-        inner = said[member]
-        value = inner.get(part) if isinstance(inner, dict) else None
-        if column in row and row[column] != value:
-            return _told(column, row[column], value)
-    created = row.get("created_at")
-    if created is not None and not _same_moment(created, leaf.occurred_at):
-        return _told("created_at", created, leaf.occurred_at)
+def difference(leaf: Leaf, row: Compared) -> str | None:
+    """Where the two differ, as text; None when they agree."""
+    if row[:-1] != leaf.told:
+        for column, here, there in zip(COMPARED, row, leaf.told, strict=False):
+            if here is not ... and here != there:
+                return _difference(column, here, there)
+    created = row[-1]
+    if isinstance(created, str) and not _same_moment(created, leaf.occurred_at):
+        return _difference("created_at", created, leaf.occurred_at)
     return None
 
 
-def _told(column: str, row: object, leaf: object) -> str:
+def _difference(column: str, row: object, leaf: object) -> str:
     return f"its row says {column} {str(row)[:60]!r}, its leaf {str(leaf)[:60]!r}"
 
 
 def _same_moment(row: str, leaf: str) -> bool:
-    if row.endswith("+00"):  # the usual form of a dump; anything else is worth the parsing
-        seconds, _, fraction = row[:-3].partition(".")
-        if f"{seconds.replace(' ', 'T')}.{fraction.ljust(6, '0')}Z" == leaf:
-            return True
+    if f"{leaf[:10]} {leaf[11:-1]}+00" == row:  # the usual form of a dump; anything else is worth the parsing
+        return True
     try:
         return datetime.fromisoformat(row) == datetime.fromisoformat(leaf)
     except (ValueError, TypeError):

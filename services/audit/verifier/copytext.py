@@ -2,7 +2,7 @@
 
 import binascii
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -12,88 +12,105 @@ from services.audit.verifier.lines import MOST_LINE_BYTES
 SCHEMA = "audit"
 _HEAD = re.compile(rb'COPY "?([^."\s]+)"?\."?([^."\s]+)"? \(([^)]*)\) FROM stdin;\n')
 _END = b"\\.\n"
+_LAST = b"\n" + _END
 _CHUNK = 1024 * 1024
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
+Pick = Callable[[Sequence[str]], Iterable[str]]
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
 
 class Copied(NamedTuple):
-    """The rows of one table, or of one partition: bytes [start, end) of the file, one line a row."""
+    """The rows of one table, or of one partition, that begin in bytes [start, end) of the file, one line a row.
+
+    `first` is where the table's rows begin: a piece that starts later may start within a line."""
 
     table: str
     columns: tuple[str, ...]
+    first: int
     start: int
     end: int
 
     def column(self, name: str) -> int:
         """The place of a column. Raises Unreadable when the table has none of that name."""
-        if name not in self.columns:
-            raise Unreadable(f"the dump's table {self.table} has no column {name}")
-        return self.columns.index(name)
+        return column(self.table, self.columns, name)
 
 
-def copied_tables(path: Path) -> Iterator[Copied]:
-    """All tables of the audit schema that have rows in a dump. Raises Unreadable for one that ends within a table."""
+def column(table: str, columns: Sequence[str], name: str) -> int:
+    """The place of a column. Raises Unreadable when the table has none of that name."""
+    if name not in columns:
+        raise Unreadable(f"the dump's table {table} has no column {name}")
+    return columns.index(name)
+
+
+def copied_pieces(path: Path) -> Iterator[Copied]:
+    """All tables of the audit schema in a dump, each in pieces of at most a MiB, while the file is being looked through; a
+    table without rows is one empty piece. Raises Unreadable for one that ends within a table."""
     with path.open("rb") as file:
         while line := file.readline(MOST_LINE_BYTES):
             found = _HEAD.fullmatch(line)
             if found is None:
                 continue
-            start = file.tell()
-            end = _end_of_rows(file, start)
-            if end is None:
-                raise Unreadable(f"{path} ends within the rows of {found[2].decode(errors='replace')}: it was cut off")
-            if found[1] == SCHEMA.encode():
-                columns = (name.strip().strip('"') for name in found[3].decode(errors="replace").split(","))
-                yield Copied(found[2].decode(errors="replace"), tuple(columns), start, end)
-            file.seek(end + len(_END))
+            table, columns = found[2].decode(errors="replace"), found[3].decode(errors="replace").split(",")
+            rows = Copied(table, tuple(name.strip().strip('"') for name in columns), file.tell(), 0, 0)
+            for start, end in _until_end(file, rows.first, f"{path} ends within the rows of {table}: it was cut off"):
+                if found[1] == SCHEMA.encode():
+                    yield rows._replace(start=start, end=end)
 
 
-def _end_of_rows(file: BinaryIO, start: int) -> int | None:
-    """Where the line is that ends the rows."""
-    at, rest = start, b"\n"  # as if the line before the first row ended here
+def _until_end(file: BinaryIO, first: int, cut_off: str) -> Iterator[tuple[int, int]]:
+    """The rows from here on by pieces; then the file stands behind the line that ends them."""
+    start, base, rest = first, first - 1, b"\n"  # as if the line before the first row ended here
     while chunk := file.read(_CHUNK):
         window = rest + chunk
-        found = window.find(b"\n" + _END)
+        found = window.find(_LAST)
         if found >= 0:
-            return at - len(rest) + found + 1
-        at += len(chunk)
-        rest = window[-len(_END) :]
-    return None
+            end = base + found + 1
+            yield start, end
+            file.seek(end + len(_END))
+            return
+        rest = window[1 - len(_LAST) :]  # may be the beginning of the end, which begins nowhere before it
+        base += len(window) - len(rest)
+        if base > start:
+            yield start, base
+            start = base
+    raise Unreadable(cut_off)
 
 
-def lines_between(path: Path, copied: Copied, start: int, end: int) -> list[tuple[int, bytes]]:
-    """The lines that begin in [start, end) of a table's rows, each with its offset."""
+def lines_of_piece(path: Path, piece: Copied) -> tuple[int, list[bytes]]:
+    """The lines that begin in a piece, and the offset of the first."""
     with path.open("rb") as file:
-        if start > copied.start:
+        start = piece.start
+        if start > piece.first:
             file.seek(start - 1)
             start += len(file.readline(MOST_LINE_BYTES)) - 1
-        if start >= end:
-            return []
+        if start >= piece.end:
+            return start, []
         file.seek(start)
-        data = file.read(end - start)
+        data = file.read(piece.end - start)
         if not data.endswith(b"\n"):
             data += file.readline(MOST_LINE_BYTES)
-    found, at = [], start
-    for line in data.split(b"\n")[:-1]:
-        found.append((at, line))
-        at += len(line) + 1
-    return found
+    return start, data.split(b"\n")[:-1]
 
 
 def text_of(field: bytes) -> str | None:
     """The text in a field; None for NULL. UnicodeDecodeError for what is not UTF-8."""
-    if field == b"\\N":
-        return None
-    if field.count(b"\\") == 2 * field.count(b"\\\\"):  # nothing but doubled backslashes, or none: almost always
-        return field.replace(b"\\\\", b"\\").decode()
-    return _ESCAPE.sub(_unescaped, field).decode()
+    return _unescaped(field.decode())
 
 
-def texts_of(line: bytes) -> list[str | None]:
-    """`text_of` each field of a row."""
+def fields_of(line: bytes, width: int) -> list[bytes]:
+    """The fields of a row, as they are written. ValueError when they are not as many."""
+    fields = line.split(b"\t")
+    if len(fields) != width:
+        raise ValueError(f"a row has {width} fields, not {len(fields)}")
+    return fields
+
+
+def texts_of(line: bytes, width: int, pick: Pick) -> list[str | None]:
+    """`text_of` some fields of a row. ValueError when it has not `width` of them."""
     fields = line.decode().split("\t")
-    return [text if "\\" not in text else None if text == "\\N" else text_of(text.encode()) for text in fields]
+    if len(fields) != width:
+        raise ValueError(f"a row has {width} fields, not {len(fields)}")
+    return [text if "\\" not in text else _unescaped(text) for text in pick(fields)]
 
 
 def bytes_of(field: bytes) -> bytes | None:
@@ -105,7 +122,15 @@ def bytes_of(field: bytes) -> bytes | None:
     return binascii.unhexlify(field[3:])
 
 
-def _unescaped(found: re.Match[bytes]) -> bytes:
+def _unescaped(text: str) -> str | None:
+    if text == "\\N":
+        return None
+    if text.count("\\") == 2 * text.count("\\\\"):  # nothing but doubled backslashes, or none: almost always
+        return text.replace("\\\\", "\\")
+    return _ESCAPE.sub(_byte, text.encode()).decode()
+
+
+def _byte(found: re.Match[bytes]) -> bytes:
     code = found[1]
     if code in _LETTERS:
         return _LETTERS[code]

@@ -6,12 +6,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
+from operator import itemgetter
 from pathlib import Path
 
-from services.audit.verifier.copytext import bytes_of, text_of, texts_of
+from services.audit.verifier.columns import COMPARED, Compared
+from services.audit.verifier.copytext import bytes_of, column, fields_of, text_of, texts_of
 from services.audit.verifier.findings import Unreadable
 from services.audit.verifier.notes import VerifierKey, strict_base64
-from services.audit.verifier.openings import Opening, Openings, salt_of
+from services.audit.verifier.openings import Opening, Openings, Seeded
 from services.audit.verifier.places import believable, lines_at, offsets_at
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.receipts import Receipt
@@ -33,8 +35,8 @@ PRIVATE = {
     "/details": "details", "/changes": "changes",
 }  # fmt: skip
 """Members that a leaf commits to, and the columns that have their values."""
-Fields = Mapping[str, bytes]
-Texts = Mapping[str, str | None]
+_ADDRESS = "/ip_address"
+Texts = list[str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +93,13 @@ class Dump:
 
     def rows(self, job: Job) -> list[Row]:
         """The entries of a block, each out of three tables. Raises Unreadable for rows that cannot be read."""
-        assert isinstance(job.payload, int)
         try:
-            leaves, openings = (self._fields(name, job.first, job.payload) for name in (LEAVES, OPENINGS))
-            entries = self._texts(job.first, job.payload)
-            places = range(job.first, job.first + job.payload)
-            return [self._row(*four) for four in zip(places, leaves, entries, openings, strict=True)]
+            leaves = self._fields(LEAVES, ("body", "leaf_hash"), job)
+            openings = self._fields(OPENINGS, ("seed", "salts"), job)
+            places = range(job.first, job.first + job.entries)
+            return [self._row(*four) for four in zip(places, leaves, self._texts(job), openings, strict=True)]
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            last = job.first + job.payload - 1
+            last = job.first + job.entries - 1
             raise Unreadable(f"{self.path}: rows of entries {job.first} to {last}: {str(error)[:120]}") from error
 
     def stored(self, level: int, start: int, count: int) -> bytes:
@@ -109,26 +110,46 @@ class Dump:
         with path.open("rb", buffering=0) as file:
             return os.pread(file.fileno(), count * HASH, start * HASH)
 
-    def _fields(self, table: str, first: int, count: int) -> list[Fields | None]:
-        columns, lines = self._lines(table, first, count)
-        return [None if line is None else dict(zip(columns, line.split(b"\t"), strict=True)) for line in lines]
+    def _fields(self, table: str, names: Sequence[str], job: Job) -> list[Sequence[bytes] | None]:
+        """What rows say in these columns, as it is written."""
+        columns, lines = self._lines(table, job)
+        if columns is None:
+            return [None] * len(lines)
+        width, pick = len(columns), itemgetter(*(column(table, columns, name) for name in names))
+        return [None if line is None else pick(fields_of(line, width)) for line in lines]
 
-    def _texts(self, first: int, count: int) -> list[Texts | None]:
-        columns, lines = self._lines(ENTRIES, first, count)
-        return [None if line is None else dict(zip(columns, texts_of(line), strict=True)) for line in lines]
+    def _texts(self, job: Job) -> list[Texts | None]:
+        """What rows of entries say in the columns that a leaf says too, of those that the dump has; and in private ones."""
+        columns, lines = self._lines(ENTRIES, job)
+        if columns is None:
+            return [None] * len(lines)
+        wanted = [name for name in (*COMPARED, *PRIVATE.values()) if name in columns or name not in COMPARED]
+        width, pick = len(columns), itemgetter(*(column(ENTRIES, columns, name) for name in wanted))
+        return [None if line is None else texts_of(line, width, pick) for line in lines]
 
-    def _lines(self, table: str, first: int, count: int) -> tuple[Sequence[str], Sequence[bytes | None]]:
+    def _lines(self, table: str, job: Job) -> tuple[Sequence[str] | None, Sequence[bytes | None]]:
+        """The columns of a table, and its rows of a block; None where there is none."""
         columns = self.survey.columns.get(table)
         if columns is None:
-            return (), [None] * count
-        return columns, lines_at(self.path, offsets_at(self.survey.places[table], first, count))
+            return None, [None] * job.entries
+        return columns, lines_at(self.path, offsets_at(self.survey.places[table], job.first, job.entries))
 
-    def _row(self, index: int, leaf: Fields | None, entry: Texts | None, opening: Fields | None) -> Row:
+    def _row(
+        self, index: int, leaf: Sequence[bytes] | None, texts: Texts | None, opening: Sequence[bytes] | None
+    ) -> Row:
         if leaf is None:
             return Row(index, None)
-        is_gone = entry is None and ENTRIES in self.survey.columns
-        openings = None if entry is None or OPENINGS not in self.survey.columns else _openings(entry, opening)
-        return Row(index, bytes_of(leaf["body"]), bytes_of(leaf["leaf_hash"]), openings, entry, is_gone=is_gone)
+        if texts is None:
+            return Row(index, bytes_of(leaf[0]), bytes_of(leaf[1]), is_gone=ENTRIES in self.survey.columns)
+        told = len(texts) - len(PRIVATE)
+        shown = _shown(texts[told:], opening) if OPENINGS in self.survey.columns else None
+        return Row(index, bytes_of(leaf[0]), bytes_of(leaf[1]), shown, self._compared(texts[:told]))
+
+    def _compared(self, texts: Texts) -> Compared:
+        if len(texts) == len(COMPARED):
+            return tuple(texts)
+        said = iter(texts)
+        return tuple(next(said) if name in self.survey.columns[ENTRIES] else ... for name in COMPARED)
 
 
 def open_dump(path: Path, key: VerifierKey, scratch: Path, pool: Pool) -> Dump:
@@ -150,7 +171,7 @@ def open_dump(path: Path, key: VerifierKey, scratch: Path, pool: Pool) -> Dump:
     return Dump(path, key, found, newest, tree, cosignature_lines(path, found), entries, until)
 
 
-def _tree(row: Fields | None) -> Claim | None:
+def _tree(row: Mapping[str, bytes] | None) -> Claim | None:
     if row is None:
         return None
     root = bytes_of(row["root"])
@@ -159,23 +180,22 @@ def _tree(row: Fields | None) -> Claim | None:
     return Claim("log_head", int(row["size"]), root, bytes_of(row["frontier"]) if "frontier" in row else None)
 
 
-def _openings(entry: Texts, opening: Fields | None) -> Openings:
+def _shown(texts: Sequence[str | None], opening: Sequence[bytes] | None) -> Openings | Seeded:
     """What the database still can open of an entry: a seed opens all, kept salts open their own, nothing else opens."""
-    seed = bytes_of(opening["seed"]) if opening else None
-    kept = text_of(opening["salts"]) if opening and "salts" in opening else None
+    shown = dict(zip(PRIVATE, texts, strict=True))
+    address = shown[_ADDRESS]
+    if address is not None:
+        shown[_ADDRESS] = _address(address)
+    seed = bytes_of(opening[0]) if opening else None
+    if seed is not None:
+        return Seeded(seed, shown)
+    kept = text_of(opening[1]) if opening else None
     salts = json.loads(kept) if kept else {}
     found: dict[str, Opening] = {}
-    for path, column in PRIVATE.items():
-        value = entry[column]
-        if value is not None and column == "ip_address":
-            value = _address(value)
-        if seed is not None:
-            salt: bytes | None = salt_of(seed, path) if value is not None else b""
-        else:
-            salt = strict_base64(salts[path]) if path in salts else None
-            if salt is None and (path, value) == ("/details", "{}"):
-                value = None  # the column takes no null
-        found[path] = salt, value, False
+    for path, text in shown.items():
+        salt = strict_base64(salts[path]) if path in salts else None
+        # The column takes no null.
+        found[path] = salt, None if salt is None and (path, text) == ("/details", "{}") else text, False
     return found
 
 

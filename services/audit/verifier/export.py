@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from services.audit.verifier.findings import Unreadable
-from services.audit.verifier.lines import blocks_of, lines_of
+from services.audit.verifier.lines import Piece, blocks_of, is_packed, lines_in, lines_of, pieces_of
 from services.audit.verifier.notes import VerifierKey, strict_base64
 from services.audit.verifier.openings import read_openings
 from services.audit.verifier.receipts import Receipt
@@ -29,6 +29,8 @@ class Export:
     left: Sequence[bytes]
     size: int
     checkpoint: Kept
+    begin: int
+    """The length of the first line, its break included."""
     nodes_until: int = 0
     keeps_unsigned: bool = False
 
@@ -54,17 +56,21 @@ class Export:
         return ["tiles and nodes: an export has none"]
 
     def jobs(self) -> Iterator[Job]:
-        """Blocks of lines, each with the place that its first line should have."""
+        """Blocks of lines, each with the place that its first line should have; of a plain file, where they are."""
+        if not is_packed(self.path):
+            for piece in pieces_of(self.path, self.begin, 1):
+                yield Job(self.first + piece.number - 1, piece.lines, piece)
+            return
         place = self.first
         for number, block in enumerate(blocks_of(self.path, BLOCK)):
             lines = block if number else block[1:]
-            yield Job(place, lines)
+            yield Job(place, len(lines), lines)
             place += len(lines)
 
     def rows(self, job: Job) -> list[Row]:
         """The entries in a block of lines. Raises Unreadable for a line that is none."""
-        assert isinstance(job.payload, list)
-        return [_row(line, self.path, number) for number, line in enumerate(job.payload, job.first - self.first + 2)]
+        lines = lines_in(self.path, job.payload) if isinstance(job.payload, Piece) else job.payload or []
+        return [_row(line, self.path, number) for number, line in enumerate(lines, job.first - self.first + 2)]
 
     def stored(self, level: int, start: int, count: int) -> bytes:
         return b""
@@ -93,7 +99,7 @@ def open_export(path: Path, key: VerifierKey) -> Export:
         raise Unreadable(f"{path}: its first line is wrong: {error}") from error
     if len(left) != sum(1 for _ in subtrees(0, first)):
         raise Unreadable(f"{path}: it begins at entry {first}, and left has {len(left)} hashes")
-    return Export(path, key, first, left, size, kept)
+    return Export(path, key, first, left, size, kept, len(line) + 1)
 
 
 def _place(value: object) -> int:

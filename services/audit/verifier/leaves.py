@@ -1,21 +1,23 @@
 """What the bytes of a leaf say, once they have the form that the log promises (version 1)."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from services.audit.verifier.canonical import NotCanonical, parse_canonical
+from services.audit.verifier.ordinary import TOLD, ordinary
 
 MOST_LEAF_BYTES = 16_384
 HEARTBEAT = "reeve.audit.heartbeat.v1"
 REDACTED = "reeve.audit.redacted.v1"
 PRUNED = "reeve.audit.pruned.v1"
 LOG_SOURCE = "/reeve/audit"
+_SOURCE = TOLD.index("source")
 MEMBERS = frozenset({
     "v", "index", "entry_id", "event_id", "type", "producer", "producer_seq", "source", "occurred_at", "received_at",
     "action", "actor", "target", "outcome", "severity", "request_id", "operation_id", "trace_id", "commits", "public",
 })  # fmt: skip
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z")
 _COMMITMENT = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
@@ -34,13 +36,19 @@ class Leaf(NamedTuple):
     received_at: str
     commits: Mapping[str, str]
     public: Mapping[str, object] | None
-    all: Mapping[str, object]
+    told: Sequence[object]
+    """What searches want to know of it, in the order of `TOLD`."""
 
 
 def read_leaf(data: bytes, index: int) -> Leaf:
     """The leaf at place `index`. Raises Flaw: too long, not canonical, a member missing or of a wrong kind, another place."""
     if len(data) > MOST_LEAF_BYTES:
         raise Flaw(f"a leaf has at most {MOST_LEAF_BYTES} bytes, it has {len(data)}")
+    return _ordinary(data, index) or parsed(data, index)
+
+
+def parsed(data: bytes, index: int) -> Leaf:
+    """What a leaf of any form says. Raises Flaw."""
     try:
         said = parse_canonical(data)
     except NotCanonical as error:
@@ -53,15 +61,36 @@ def read_leaf(data: bytes, index: int) -> Leaf:
         raise Flaw("its version is not 1")
     if said["index"] != index or isinstance(said["index"], bool):
         raise Flaw(f"it says that its index is {str(said['index'])[:40]}")
+    inside = (_inside(said["actor"], "type"), _inside(said["target"], "type"), _inside(said["target"], "id"))
+    told = (*inside, *(said[name] for name in TOLD[len(inside) :]))
     return Leaf(
         index, _text(said, "type"), _text(said, "producer"), _number(said), _time(said, "occurred_at"),
-        _time(said, "received_at"), _commits(said["commits"]), _public(said["public"]), said,
+        _time(said, "received_at"), _commits(said["commits"]), _public(said["public"]), told,
     )  # fmt: skip
 
 
 def is_special(leaf: Leaf, kind: str) -> bool:
     """Whether the log itself says this, and not somebody who uses its words."""
-    return leaf.type == kind and leaf.all["source"] == LOG_SOURCE and leaf.public is not None
+    return leaf.type == kind and leaf.told[_SOURCE] == LOG_SOURCE and leaf.public is not None
+
+
+def _ordinary(data: bytes, index: int) -> Leaf | None:
+    """The leaf, when it is an ordinary one, and of this place; else None."""
+    try:
+        said = ordinary(data.decode())
+    except UnicodeDecodeError:
+        return None
+    if said is None:
+        return None
+    (place, kind, producer, number, occurred_at, received_at), commits, told = said
+    if place != str(index):
+        return None
+    producer_seq = None if number is None else int(number)
+    return Leaf(index, kind, producer, producer_seq, occurred_at, received_at, commits, None, told)
+
+
+def _inside(member: object, name: str) -> object:
+    return member.get(name) if isinstance(member, dict) else None
 
 
 def _text(said: Mapping[str, object], name: str) -> str:

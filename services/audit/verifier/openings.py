@@ -21,6 +21,8 @@ SALT = b"adminlog/salt/v1\x00"
 _BLOCK_BYTES = 64
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
+HASH = 32
+_OUTER_REST = _OUTER[:1] * (_BLOCK_BYTES - HASH)
 MOST_REDACTED = 1_000_000
 """Entries and ranges that one redaction may name."""
 
@@ -34,28 +36,60 @@ Openings = Mapping[str, Opening]
 ERASED: Opening = (None, None, True)
 
 
+class Seeded(NamedTuple):
+    """What a database shows of an entry of which nothing was erased: the seed (32 bytes) that opens all its members, and the
+    texts of those that it has."""
+
+    seed: bytes
+    texts: Mapping[str, str | None]
+
+
 def mac(key: bytes, message: bytes) -> bytes:
-    """HMAC-SHA-256 (RFC 2104, 2): `hmac.digest` takes four times as long, and a log has nine for each entry."""
+    """HMAC-SHA-256 (RFC 2104, 2): `hmac.digest` takes four times as long, and a log has eight for each entry."""
     if len(key) > _BLOCK_BYTES:
         key = sha256(key).digest()
-    block = key.ljust(_BLOCK_BYTES, b"\x00")
-    return sha256(block.translate(_OUTER) + sha256(block.translate(_INNER) + message).digest()).digest()
+    rest = _BLOCK_BYTES - len(key)
+    inner, outer = key.translate(_INNER) + _INNER[:1] * rest, key.translate(_OUTER) + _OUTER[:1] * rest
+    return sha256(outer + sha256(inner + message).digest()).digest()
 
 
 def salt_of(seed: bytes, path: str) -> bytes:
     """The salt (32 bytes) that a seed gives for one member."""
-    return mac(seed, _begins(path)[0])
+    return mac(seed, SALT + path.encode())
 
 
 def commitment(salt: bytes, path: str, value: str) -> bytes:
     """The commitment (32 bytes) to a member's text."""
-    return mac(salt, _begins(path)[1] + value.encode("utf-8", "surrogatepass"))
+    if len(salt) != HASH:
+        return mac(salt, COMMIT + path.encode() + b"\x00" + _encoded(value))
+    inner = sha256(salt.translate(_INNER) + _begins(path)[1] + _encoded(value)).digest()
+    return sha256(salt.translate(_OUTER) + _OUTER_REST + inner).digest()
+
+
+def commitments(shown: Seeded) -> dict[str, str]:
+    """The commitments to all members that are shown, in base64: `commitment` under `salt_of`, with the seed's keys made once."""
+    key = shown.seed.ljust(_BLOCK_BYTES, b"\x00")
+    inner, outer = key.translate(_INNER), key.translate(_OUTER)
+    made: dict[str, str] = {}
+    for path, text in shown.texts.items():
+        if text is not None:
+            salt = sha256(outer + sha256(inner + _begins(path)[0]).digest()).digest()
+            made[path] = b2a_base64(commitment(salt, path, text), newline=False).decode()
+    return made
+
+
+def _encoded(value: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON can name
+        return value.encode("utf-8", "surrogatepass")
 
 
 @lru_cache(maxsize=64)
 def _begins(path: str) -> tuple[bytes, bytes]:
-    """What the messages of a member's salt and commitment begin with."""
-    return SALT + path.encode(), COMMIT + path.encode() + b"\x00"
+    """What is hashed for a member before what differs: the message of its salt; and of its commitment, behind the salt, the
+    rest of the inner key and the message up to the value."""
+    return SALT + path.encode(), _INNER[:1] * (_BLOCK_BYTES - HASH) + COMMIT + path.encode() + b"\x00"
 
 
 def read_openings(said: Mapping[str, Mapping[str, object]]) -> Openings:
@@ -80,10 +114,17 @@ class Opened(NamedTuple):
     findings: list[Finding]
 
 
-def judge(leaf: Leaf, openings: Openings) -> Opened:
-    """Hold each opening against its commitment. Whether what is erased may be is known at the end of the log."""
+def judge(leaf: Leaf, shown: Openings | Seeded) -> Opened:
+    """Hold what is shown against its commitments. Whether what is erased may be is known at the end of the log."""
+    if isinstance(shown, Seeded):
+        if commitments(shown) == leaf.commits:
+            return Opened(len(leaf.commits), [], [])
+        shown = {
+            path: (b"" if text is None else salt_of(shown.seed, path), text, False)
+            for path, text in shown.texts.items()
+        }
     held, erased, findings = 0, [], []
-    for path, (salt, value, is_told) in openings.items():
+    for path, (salt, value, is_told) in shown.items():
         wanted = leaf.commits.get(path)
         if salt is not None and value is not None and wanted is not None:
             if b2a_base64(commitment(salt, path, value), newline=False).decode() == wanted:

@@ -8,6 +8,7 @@ import os
 import tempfile
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -17,6 +18,8 @@ from services.audit.verifier.lines import MOST_LINE_BYTES
 WIDTH = 8
 MOST_INDEX = 2**36
 """Beyond this no index is believed. The file is sparse: only what is there takes space."""
+Run = tuple[int, "array[int]"]
+"""An index, and where the lines of it and those after it begin."""
 MOST_SPAN = 16 * 1024 * 1024
 
 
@@ -60,6 +63,18 @@ def offsets_at(path: Path, first: int, count: int) -> list[int | None]:
     return [one - 1 if one else None for one in stored] + [None] * (count - len(stored))
 
 
+def starts_of(lines: Sequence[bytes], offset: int) -> list[int]:
+    """Where these lines begin, when the first begins at an offset and each follows the one before it."""
+    return list(accumulate((len(line) + 1 for line in lines[:-1]), initial=offset))
+
+
+def runs_of(indexes: Sequence[int], offsets: Sequence[int]) -> list[Run]:
+    """Offsets by index, as few runs of consecutive indexes."""
+    kept = array("Q", offsets)
+    steps = [at for at, (one, other) in enumerate(pairwise(indexes), 1) if other != one + 1]
+    return [(indexes[start], kept[start:end]) for start, end in pairwise([0, *steps, len(indexes)]) if start < end]
+
+
 def lines_at(path: Path, offsets: Sequence[int | None]) -> list[bytes | None]:
     """The lines that begin at these offsets, without their breaks; as one read when they lie close together."""
     there = [one for one in offsets if one is not None]
@@ -72,6 +87,9 @@ def lines_at(path: Path, offsets: Sequence[int | None]) -> list[bytes | None]:
         file.seek(low)
         span = file.read(high - low)
         last = _line_at(file, high)
+    lines = [*span.split(b"\n")[:-1], last]
+    if starts_of(lines, low) == offsets:  # almost always: one behind the other, as they are wanted
+        return [*lines]
     span += last
     return [None if one is None else span[one - low : _break_after(span, one - low)] for one in offsets]
 

@@ -19,6 +19,7 @@ AHEAD = 4
 LITTLE = 8
 """Pieces that are done here: up to so many, starting processes costs more than they save."""
 MOST_PROCESSES = 16
+_LARGEST_BYTES = 16 * 1024 * 1024
 
 
 class Pool:
@@ -30,8 +31,7 @@ class Pool:
         self._collected = gc.isenabled()
 
     def __enter__(self) -> "Pool":
-        # Millions of small objects without a cycle among them: looking for cycles would take a third of the time.
-        gc.disable()
+        _prepare()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -60,5 +60,13 @@ class Pool:
         if self._executor is None:
             # Fresh processes: what a fork takes along of this one (threads, locks, open files) cannot hurt.
             fresh = multiprocessing.get_context("spawn")
-            self._executor = ProcessPoolExecutor(self._processes, mp_context=fresh, initializer=gc.disable)
+            self._executor = ProcessPoolExecutor(self._processes, mp_context=fresh, initializer=_prepare)
         return self._executor
+
+
+def _prepare() -> None:
+    # Millions of small objects without a cycle among them: looking for cycles would take a third of the time.
+    gc.disable()
+    # glibc returns freed memory to the system above twice the largest block that was ever freed, and is given it back page by
+    # page: without this block, for each piece anew.
+    bytes(_LARGEST_BYTES)

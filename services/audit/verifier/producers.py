@@ -43,18 +43,19 @@ class Heartbeat(NamedTuple):
 def runs_of(numbers: Iterable[Number]) -> list[Run]:
     """These numbers as few runs, in the order of their entries."""
     ended: list[Run] = []
-    running: dict[str, Run] = {}
+    running: dict[str, list[int]] = {}
     for producer, number, place in numbers:
         if number is None:
             continue
         run = running.get(producer)
-        if run is not None and number == run.last + 1:
-            running[producer] = run._replace(last=number)
+        if run is not None and number == run[1] + 1:
+            run[1] = number
         else:
             if run is not None:
-                ended.append(run)
-            running[producer] = Run(producer, number, number, place)
-    return sorted([*ended, *running.values()], key=lambda run: run.place)
+                ended.append(Run(producer, *run))
+            running[producer] = [number, number, place]
+    ended += [Run(producer, *run) for producer, run in running.items()]
+    return sorted(ended, key=lambda run: run.place)
 
 
 def heartbeat_of(leaf: Leaf) -> Heartbeat:

@@ -1,10 +1,12 @@
 """What every kind of input gives: heads, rows by the block, and the hashes of nodes that it keeps."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol
 
+from services.audit.verifier.columns import Compared
+from services.audit.verifier.lines import Piece
 from services.audit.verifier.notes import VerifierKey
-from services.audit.verifier.openings import Openings
+from services.audit.verifier.openings import Openings, Seeded
 from services.audit.verifier.receipts import Receipt
 
 BLOCK = 1024
@@ -22,9 +24,9 @@ class Row(NamedTuple):
     place: int
     data: bytes | None
     stored: bytes | None = None
-    openings: Openings | None = None
-    table: Mapping[str, str | None] | None = None
-    """What the table of entries says beside the leaf, by column."""
+    openings: Openings | Seeded | None = None
+    table: Compared | None = None
+    """What the table of entries says beside the leaf."""
     lost: str | None = None
     """What else should be kept of the entry and is not there."""
     is_gone: bool = False
@@ -32,10 +34,12 @@ class Row(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One block: the place of its first entry (a file knows it only by counting) and what the source needs to read it."""
+    """One block: the place of its first entry (a file knows it only by counting), how many it has, and, from a file, its lines
+    or where they are."""
 
     first: int
-    payload: object
+    entries: int
+    payload: list[bytes] | Piece | None = None
     cuts: Sequence[int] = ()
     """Tree sizes within the block whose roots are wanted."""
 

@@ -2,35 +2,26 @@
 
 import os
 from array import array
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from services.audit.verifier.copytext import Copied, bytes_of, copied_tables, lines_between, text_of
+from services.audit.verifier.copytext import Copied, bytes_of, copied_pieces, lines_of_piece, text_of
 from services.audit.verifier.findings import Unreadable
-from services.audit.verifier.places import MOST_INDEX, Places
+from services.audit.verifier.places import MOST_INDEX, Places, runs_of, starts_of
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.source import HASH, NODE_LEVELS
 
-PIECE = 1024 * 1024
 LEAVES, ENTRIES, OPENINGS, NODES = "log_leaves", "entries", "log_openings", "log_nodes"
 BY_ENTRY = (LEAVES, ENTRIES, OPENINGS)
 SMALL = ("log_head", "log_state")
 CHECKPOINTS = "log_checkpoints"
 COSIGNATURES = "log_cosignatures"
-MOST_SMALL_BYTES = 1024 * 1024
 MOST_COSIGNED = 4096
 """Sizes whose cosignatures are read: the newest, for those before them say nothing more."""
 MOST_LINES_BYTES = 128 * 1024
-
-
-class Piece(NamedTuple):
-    """Some rows of one table."""
-
-    copied: Copied
-    start: int
-    end: int
 
 
 class Placed(NamedTuple):
@@ -43,7 +34,8 @@ class Placed(NamedTuple):
 
 
 class Survey(NamedTuple):
-    """What a dump has. `columns` are those of a table or its partitions, which all have the same."""
+    """What a dump has. `columns` are those of a table or its partitions, which all have the same; small tables are kept as the
+    pieces of the file that have their rows."""
 
     columns: dict[str, tuple[str, ...]]
     places: dict[str, Path]
@@ -53,7 +45,7 @@ class Survey(NamedTuple):
     nodes: Path
     checkpoints: list[Copied]
     cosignatures: list[Copied]
-    small: dict[str, Copied]
+    small: dict[str, list[Copied]]
 
 
 def family(table: str) -> str | None:
@@ -66,14 +58,10 @@ def family(table: str) -> str | None:
 
 def survey(path: Path, scratch: Path, pool: Pool) -> Survey:
     """Look through a dump. Raises Unreadable when it is none, or has no log."""
-    tables = [one for one in copied_tables(path) if family(one.table)]
-    columns = _columns(tables)
-    if LEAVES not in columns:
-        raise Unreadable(
-            f"{path} has no rows of audit.{LEAVES}: it is not a plain pg_dump of the audit schema (without --inserts)"
-        )
+    columns: dict[str, tuple[str, ...]] = {}
+    others: dict[str, list[Copied]] = defaultdict(list)
     places = {name: Places(scratch / name) for name in BY_ENTRY}
-    for many in pool.map(partial(_placed, path), _pieces(tables)):
+    for many in pool.map(partial(_placed, path), _pieces(path, columns, others)):
         for one in many:
             if isinstance(one.content, bytes):
                 _keep_nodes(scratch, one)
@@ -81,11 +69,14 @@ def survey(path: Path, scratch: Path, pool: Pool) -> Survey:
                 places[one.table].put(one.first, one.content)
     for one_place in places.values():
         one_place.close()
+    if LEAVES not in columns:
+        raise Unreadable(
+            f"{path} has no rows of audit.{LEAVES}: it is not a plain pg_dump of the audit schema (without --inserts)"
+        )
     return Survey(
         columns, {name: scratch / name for name in BY_ENTRY}, {name: one.end for name, one in places.items()},
         {name: one.count for name, one in places.items()}, {name: one.repeated for name, one in places.items()}, scratch,
-        [one for one in tables if one.table == CHECKPOINTS],
-        [one for one in tables if one.table == COSIGNATURES], {one.table: one for one in tables if one.table in SMALL},
+        others[CHECKPOINTS], others[COSIGNATURES], {name: others[name] for name in SMALL},
     )  # fmt: skip
 
 
@@ -94,50 +85,37 @@ def nodes_file(scratch: Path, level: int) -> Path:
     return scratch / f"level-{level}"
 
 
-def _columns(tables: list[Copied]) -> dict[str, tuple[str, ...]]:
-    columns: dict[str, tuple[str, ...]] = {}
-    for one in tables:
-        name = family(one.table) or ""
-        if columns.setdefault(name, one.columns) != one.columns:
-            raise Unreadable(f"the dump's {one.table} has other columns than {name}")
-    return columns
+def _pieces(path: Path, columns: dict[str, tuple[str, ...]], others: dict[str, list[Copied]]) -> Iterator[Copied]:
+    """The pieces of large tables, as they are found; the columns of all, and the pieces of small ones, are put aside."""
+    for piece in copied_pieces(path):
+        name = family(piece.table)
+        if name is None:
+            continue
+        if columns.setdefault(name, piece.columns) != piece.columns:
+            raise Unreadable(f"the dump's {piece.table} has other columns than {name}")
+        if name in (*BY_ENTRY, NODES):
+            yield piece
+        else:
+            others[name].append(piece)
 
 
-def _pieces(tables: list[Copied]) -> Iterator[Piece]:
-    for one in tables:
-        if family(one.table) in (*BY_ENTRY, NODES):
-            for start in range(one.start, one.end, PIECE):
-                yield Piece(one, start, min(start + PIECE, one.end))
-
-
-def _placed(path: Path, piece: Piece) -> list[Placed]:
-    lines = lines_between(path, *piece)
-    name = family(piece.copied.table) or ""
+def _placed(path: Path, piece: Copied) -> list[Placed]:
+    offset, lines = lines_of_piece(path, piece)
+    name = family(piece.table) or ""
     try:
         if name == NODES:
-            return list(_nodes(piece.copied, lines))
-        return list(_rows(name, piece.copied.column("sequence"), lines))
+            return list(_nodes(piece, lines))
+        place = piece.column("sequence")
+        indexes = [int(line.split(b"\t", place + 1)[place]) for line in lines]
+        return [Placed(name, 0, *run) for run in runs_of(indexes, starts_of(lines, offset))]
     except (ValueError, IndexError, OverflowError) as error:
-        raise Unreadable(f"a row of {piece.copied.table} in the dump cannot be read") from error
+        raise Unreadable(f"a row of {piece.table} in the dump cannot be read") from error
 
 
-def _rows(name: str, column: int, lines: list[tuple[int, bytes]]) -> Iterator[Placed]:
-    first, offsets = -1, array("Q")
-    for offset, line in lines:
-        index = int(line.split(b"\t", column + 1)[column])
-        if index != first + len(offsets) or first < 0:
-            if offsets:
-                yield Placed(name, 0, first, offsets)
-            first, offsets = index, array("Q")
-        offsets.append(offset)
-    if offsets:
-        yield Placed(name, 0, first, offsets)
-
-
-def _nodes(copied: Copied, lines: list[tuple[int, bytes]]) -> Iterator[Placed]:
+def _nodes(copied: Copied, lines: list[bytes]) -> Iterator[Placed]:
     level_at, index_at, hash_at = (copied.column(name) for name in ("level", "idx", "hash"))
     level, first, hashes = -1, -1, bytearray()
-    for _, line in lines:
+    for line in lines:
         fields = line.split(b"\t")
         here, index, value = int(fields[level_at]), int(fields[index_at]), bytes_of(fields[hash_at])
         if value is None or len(value) != HASH or not 0 <= index < MOST_INDEX:
@@ -163,41 +141,44 @@ def _keep_nodes(scratch: Path, placed: Placed) -> None:
 
 def small_row(path: Path, survey: Survey, table: str) -> dict[str, bytes] | None:
     """The one row of a table that has one, by column; None when the dump has none."""
-    copied = survey.small.get(table)
-    if copied is None or copied.end == copied.start:
+    pieces = survey.small[table][:2]
+    rows = [line for piece in pieces for line in lines_of_piece(path, piece)[1]]
+    if not rows:
         return None
-    rows = lines_between(path, copied, copied.start, min(copied.end, copied.start + MOST_SMALL_BYTES))
     if len(rows) != 1:
         raise Unreadable(f"the dump's table {table} has not one row")
-    return dict(zip(copied.columns, rows[0][1].split(b"\t"), strict=False))
+    return dict(zip(pieces[0].columns, rows[0].split(b"\t"), strict=False))
 
 
 def checkpoint_rows(path: Path, survey: Survey) -> Iterator[tuple[int, bytes | None, str]]:
     """Size, root and note of all checkpoints, a piece at a time. Raises Unreadable."""
-    for copied in survey.checkpoints:
-        size_at, root_at, note_at = (copied.column(name) for name in ("size", "root", "note"))
-        for start in range(copied.start, copied.end, PIECE):
-            for _, line in lines_between(path, copied, start, min(start + PIECE, copied.end)):
-                fields = line.split(b"\t")
-                try:
-                    yield int(fields[size_at]), bytes_of(fields[root_at]), text_of(fields[note_at]) or ""
-                except (ValueError, IndexError) as error:
-                    raise Unreadable(f"a row of {CHECKPOINTS} in the dump cannot be read") from error
+    for size, root, note in _rows_of(path, survey.checkpoints, ("size", "root", "note")):
+        try:
+            yield int(size), bytes_of(root), text_of(note) or ""
+        except ValueError as error:
+            raise Unreadable(f"a row of {CHECKPOINTS} in the dump cannot be read") from error
 
 
 def cosignature_lines(path: Path, survey: Survey) -> dict[int, str]:
     """The lines of cosignatures by size, of the newest sizes that have any. Raises Unreadable."""
     found: dict[int, str] = {}
-    for copied in survey.cosignatures:
-        size_at, line_at = copied.column("size"), copied.column("line")
-        for start in range(copied.start, copied.end, PIECE):
-            for _, row in lines_between(path, copied, start, min(start + PIECE, copied.end)):
-                fields = row.split(b"\t")
-                try:
-                    size, line = int(fields[size_at]), text_of(fields[line_at]) or ""
-                except (ValueError, IndexError) as error:
-                    raise Unreadable(f"a row of {COSIGNATURES} in the dump cannot be read") from error
-                found[size] = (found.get(size, "") + line)[:MOST_LINES_BYTES]
-            if len(found) > 2 * MOST_COSIGNED:
-                found = {size: found[size] for size in sorted(found)[-MOST_COSIGNED:]}
+    for cosigned, text in _rows_of(path, survey.cosignatures, ("size", "line")):
+        try:
+            size, line = int(cosigned), text_of(text) or ""
+        except ValueError as error:
+            raise Unreadable(f"a row of {COSIGNATURES} in the dump cannot be read") from error
+        found[size] = (found.get(size, "") + line)[:MOST_LINES_BYTES]
+        if len(found) > 2 * MOST_COSIGNED:
+            found = {size: found[size] for size in sorted(found)[-MOST_COSIGNED:]}
     return found
+
+
+def _rows_of(path: Path, pieces: list[Copied], names: Sequence[str]) -> Iterator[list[bytes]]:
+    """The fields of these columns, row by row."""
+    for piece in pieces:
+        places = [piece.column(name) for name in names]
+        for line in lines_of_piece(path, piece)[1]:
+            fields = line.split(b"\t")
+            if len(fields) != len(piece.columns):
+                raise Unreadable(f"a row of {piece.table} in the dump cannot be read")
+            yield [fields[place] for place in places]

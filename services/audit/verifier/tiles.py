@@ -8,14 +8,15 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 from services.audit.verifier.findings import Unreadable
-from services.audit.verifier.lines import blocks_of, read_small, read_text
+from services.audit.verifier.lines import Piece, lines_in, pieces_of, read_small, read_text
 from services.audit.verifier.notes import MOST_NOTE_BYTES, VerifierKey, claimed
 from services.audit.verifier.openings import Openings, read_openings
-from services.audit.verifier.places import Places, believable, lines_at, offsets_at
+from services.audit.verifier.places import Places, Run, believable, lines_at, offsets_at, runs_of, starts_of
+from services.audit.verifier.pool import Pool
 from services.audit.verifier.receipts import Receipt, read_receipts
 from services.audit.verifier.source import BLOCK, HASH, Claim, Job, Kept, Row
 
@@ -71,10 +72,9 @@ class Tiles:
 
     def rows(self, job: Job) -> list[Row]:
         """The entries of a block. An entry that cannot be cut out of its bundle is missing."""
-        assert isinstance(job.payload, int)
         rows: list[Row] = []
-        opened = self._openings(job.first, job.payload)
-        for tile in range(job.first // WIDTH, -(-(job.first + job.payload) // WIDTH)):
+        opened = self._openings(job.first, job.entries)
+        for tile in range(job.first // WIDTH, -(-(job.first + job.entries) // WIDTH)):
             width = min(WIDTH, self.size - tile * WIDTH)
             entries = _split(_tile(self.path, "entries", tile, width, MOST_BUNDLE_BYTES), width)
             hashes = _tile(self.path, "0", tile, width, WIDTH * HASH)
@@ -105,12 +105,12 @@ class Tiles:
         return {first + at: _openings_of(line, first + at, path) for at, line in enumerate(lines) if line is not None}
 
 
-def open_tiles(path: Path, key: VerifierKey, scratch: Path) -> Tiles:
+def open_tiles(path: Path, key: VerifierKey, scratch: Path, pool: Pool) -> Tiles:
     """Read the checkpoint of a directory and find its openings. Raises Unreadable."""
     note = read_text(path / "checkpoint", most=MOST_NOTE_BYTES)
     said = claimed(note)
     openings = path / "openings.jsonl"
-    places = _places(openings, scratch / "openings") if openings.exists() else None
+    places = _places(openings, scratch / "openings", pool) if openings.exists() else None
     size = said.size if said else 0
     return Tiles(path, key, size, note, min(size, _end_of(path / "tile" / "entries")), size, places)
 
@@ -155,25 +155,21 @@ def _split(bundle: bytes, width: int) -> list[bytes | None]:
     return entries
 
 
-def _places(path: Path, scratch: Path) -> Path:
+def _places(path: Path, scratch: Path, pool: Pool) -> Path:
     places = Places(scratch)
-    offset, number = 0, 0
-    for lines in blocks_of(path, BLOCK):
-        first, offsets = -1, list[int]()
-        for line in lines:
-            number += 1
-            index = _index(line, path, number)
-            if index != first + len(offsets):
-                if offsets:
-                    places.put(first, offsets)
-                first, offsets = index, []
-            offsets.append(offset)
-            offset += len(line) + 1
-        places.put(first, offsets)
+    for runs in pool.map(partial(_placed, path), pieces_of(path)):
+        for first, offsets in runs:
+            places.put(first, offsets)
     places.close()
     if places.repeated:
         raise Unreadable(f"{path} has openings of entry {min(places.repeated)} more than once")
     return scratch
+
+
+def _placed(path: Path, piece: Piece) -> list[Run]:
+    lines = lines_in(path, piece)
+    indexes = [_index(line, path, number) for number, line in enumerate(lines, piece.number + 1)]
+    return runs_of(indexes, starts_of(lines, piece.start))
 
 
 def _index(line: bytes, path: Path, number: int) -> int:

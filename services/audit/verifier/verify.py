@@ -117,11 +117,13 @@ class Verification:
     def _jobs(self) -> Iterator[Job]:
         """The blocks, each with the sizes within it whose roots somebody signed.
 
-        A file with a hole has its blocks further on than counting says, so cuts are given for the next block, too.
+        A file with a hole has its blocks further on than counting says, so cuts are given for some entries more.
         """
         sizes = self._heads.sizes
         for job in self._source.jobs():
-            yield job._replace(cuts=sizes[bisect_right(sizes, job.first) : bisect_left(sizes, job.first + 2 * BLOCK)])
+            yield job._replace(
+                cuts=sizes[bisect_right(sizes, job.first) : bisect_left(sizes, job.first + job.entries + BLOCK)]
+            )
 
     def _take(self, checked: Checked) -> None:
         if checked.end == checked.first:

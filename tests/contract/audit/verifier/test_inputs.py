@@ -175,6 +175,24 @@ def test_a_row_that_says_something_else_than_its_leaf_is_found(
     assert first_of_each(verdict_on(write_dump(log, tmp_path), log.signer.vkey)) == {Kind.LEAF: 321}
 
 
+@pytest.mark.parametrize(("column", "value"), [("outcome", "denied"), ("target_id", None), ("trace_id", "x")])
+def test_columns_that_a_dump_lacks_are_not_compared_and_the_others_are(
+    log: MadeLog, column: str, value: str | None, tmp_path: Path
+) -> None:
+    log.entries[321].row[column] = value
+    for lacking, found in ((("action", "actor_type", "id"), {Kind.LEAF: 321}), ((column, "created_at"), {})):
+        columns = [name for name in ENTRY_COLUMNS if name not in lacking]
+        rows = (
+            [str(place) if name == "sequence" else entry.row[name] for name in columns]
+            for place, entry in zip(log.places, log.entries, strict=True)
+        )
+        path = write_dump(
+            log, tmp_path, entries_2026_03=copied("entries_2026_03", columns, rows),
+            entries_default=copied("entries_default", columns, []),
+        )  # fmt: skip
+        assert first_of_each(verdict_on(path, log.signer.vkey)) == found
+
+
 def test_times_of_another_zone_are_the_same_times(log: MadeLog, tmp_path: Path) -> None:
     assert str(log.entries[5].row["created_at"]).startswith("2026-03-01 12:00:03.00025")
     log.entries[5].row["created_at"] = "2026-03-01 17:30:03.00025+05:30"
