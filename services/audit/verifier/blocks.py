@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from services.audit.verifier.clock import Stamp, condensed
 from services.audit.verifier.columns import difference
 from services.audit.verifier.findings import Finding, Kind
+from services.audit.verifier.glance import glance
 from services.audit.verifier.leaves import HEARTBEAT, PRUNED, REDACTED, Flaw, Leaf, is_special, read_leaf
 from services.audit.verifier.openings import Redaction, judge, redaction_of
 from services.audit.verifier.producers import Heartbeat, Number, Run, heartbeat_of, runs_of
@@ -61,8 +62,13 @@ def check(source: Source, receipts: Collection[bytes], job: Job) -> Checked:
     numbers: list[Number] = []
     stamps: list[Stamp] = []
     for row, mine in zip(rows, own, strict=True):
-        leaf = _leaf(row, mine, checked)
-        if leaf is not None:
+        seen = glance(row, mine) if mine is not None else None
+        if seen is not None:
+            checked.entries += 1
+            checked.held += seen.held
+            stamps.append((row.place, seen.received_at))
+            numbers.append((seen.producer, seen.number, row.place))
+        elif (leaf := _leaf(row, mine, checked)) is not None:
             stamps.append((leaf.place, leaf.received_at))
             numbers.append((leaf.producer, leaf.producer_seq, leaf.place))
             if leaf.public is not None:

@@ -110,7 +110,7 @@ def texts_of(line: bytes, width: int, pick: Pick) -> list[str | None]:
     fields = line.decode().split("\t")
     if len(fields) != width:
         raise ValueError(f"a row has {width} fields, not {len(fields)}")
-    return [text if "\\" not in text else _unescaped(text) for text in pick(fields)]
+    return [text if "\\" not in text else None if text == "\\N" else _unescaped(text) for text in pick(fields)]
 
 
 def bytes_of(field: bytes) -> bytes | None:

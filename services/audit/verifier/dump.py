@@ -14,6 +14,7 @@ from services.audit.verifier.copytext import bytes_of, column, fields_of, text_o
 from services.audit.verifier.findings import Unreadable
 from services.audit.verifier.notes import VerifierKey, strict_base64
 from services.audit.verifier.openings import Opening, Openings, Seeded
+from services.audit.verifier.ordinary import PATHS
 from services.audit.verifier.places import believable, lines_at, offsets_at
 from services.audit.verifier.pool import Pool
 from services.audit.verifier.receipts import Receipt
@@ -30,12 +31,9 @@ from services.audit.verifier.survey import (
     survey,
 )
 
-PRIVATE = {
-    "/admin_username": "admin_username", "/ip_address": "ip_address", "/user_agent": "user_agent",
-    "/details": "details", "/changes": "changes",
-}  # fmt: skip
-"""Members that a leaf commits to, and the columns that have their values."""
-_ADDRESS = "/ip_address"
+PRIVATE = tuple(path.removeprefix("/") for path in PATHS)
+"""The columns that have the values of what a leaf commits to."""
+_ADDRESS = PRIVATE.index("ip_address")
 Texts = list[str | None]
 
 
@@ -123,7 +121,7 @@ class Dump:
         columns, lines = self._lines(ENTRIES, job)
         if columns is None:
             return [None] * len(lines)
-        wanted = [name for name in (*COMPARED, *PRIVATE.values()) if name in columns or name not in COMPARED]
+        wanted = [name for name in (*COMPARED, *PRIVATE) if name in columns or name not in COMPARED]
         width, pick = len(columns), itemgetter(*(column(ENTRIES, columns, name) for name in wanted))
         return [None if line is None else texts_of(line, width, pick) for line in lines]
 
@@ -180,19 +178,17 @@ def _tree(row: Mapping[str, bytes] | None) -> Claim | None:
     return Claim("log_head", int(row["size"]), root, bytes_of(row["frontier"]) if "frontier" in row else None)
 
 
-def _shown(texts: Sequence[str | None], opening: Sequence[bytes] | None) -> Openings | Seeded:
+def _shown(texts: Texts, opening: Sequence[bytes] | None) -> Openings | Seeded:
     """What the database still can open of an entry: a seed opens all, kept salts open their own, nothing else opens."""
-    shown = dict(zip(PRIVATE, texts, strict=True))
-    address = shown[_ADDRESS]
-    if address is not None:
-        shown[_ADDRESS] = _address(address)
     seed = bytes_of(opening[0]) if opening else None
+    if (address := texts[_ADDRESS]) is not None:
+        texts[_ADDRESS] = _address(address)
     if seed is not None:
-        return Seeded(seed, shown)
+        return Seeded(seed, texts)
     kept = text_of(opening[1]) if opening else None
     salts = json.loads(kept) if kept else {}
     found: dict[str, Opening] = {}
-    for path, text in shown.items():
+    for path, text in zip(PATHS, texts, strict=True):
         salt = strict_base64(salts[path]) if path in salts else None
         # The column takes no null.
         found[path] = salt, None if salt is None and (path, text) == ("/details", "{}") else text, False

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from services.audit.verifier.canonical import NotCanonical, parse_canonical
-from services.audit.verifier.ordinary import TOLD, ordinary
+from services.audit.verifier.ordinary import TOLD
 
 MOST_LEAF_BYTES = 16_384
 HEARTBEAT = "reeve.audit.heartbeat.v1"
@@ -44,11 +44,6 @@ def read_leaf(data: bytes, index: int) -> Leaf:
     """The leaf at place `index`. Raises Flaw: too long, not canonical, a member missing or of a wrong kind, another place."""
     if len(data) > MOST_LEAF_BYTES:
         raise Flaw(f"a leaf has at most {MOST_LEAF_BYTES} bytes, it has {len(data)}")
-    return _ordinary(data, index) or parsed(data, index)
-
-
-def parsed(data: bytes, index: int) -> Leaf:
-    """What a leaf of any form says. Raises Flaw."""
     try:
         said = parse_canonical(data)
     except NotCanonical as error:
@@ -72,21 +67,6 @@ def parsed(data: bytes, index: int) -> Leaf:
 def is_special(leaf: Leaf, kind: str) -> bool:
     """Whether the log itself says this, and not somebody who uses its words."""
     return leaf.type == kind and leaf.told[_SOURCE] == LOG_SOURCE and leaf.public is not None
-
-
-def _ordinary(data: bytes, index: int) -> Leaf | None:
-    """The leaf, when it is an ordinary one, and of this place; else None."""
-    try:
-        said = ordinary(data.decode())
-    except UnicodeDecodeError:
-        return None
-    if said is None:
-        return None
-    (place, kind, producer, number, occurred_at, received_at), commits, told = said
-    if place != str(index):
-        return None
-    producer_seq = None if number is None else int(number)
-    return Leaf(index, kind, producer, producer_seq, occurred_at, received_at, commits, None, told)
 
 
 def _inside(member: object, name: str) -> object:

@@ -6,7 +6,7 @@ salt(path) = HMAC-SHA-256(seed, "adminlog/salt/v1" 0x00 path).
 
 from binascii import b2a_base64
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from typing import NamedTuple
 from services.audit.verifier.findings import Finding, Kind
 from services.audit.verifier.leaves import Flaw, Leaf
 from services.audit.verifier.notes import strict_base64
+from services.audit.verifier.ordinary import PATHS
 from services.audit.verifier.spans import Spans
 
 COMMIT = b"adminlog/commit/v1\x00"
@@ -37,11 +38,11 @@ ERASED: Opening = (None, None, True)
 
 
 class Seeded(NamedTuple):
-    """What a database shows of an entry of which nothing was erased: the seed (32 bytes) that opens all its members, and the
-    texts of those that it has."""
+    """What a database shows of an entry of which nothing was erased: the seed (32 bytes) that opens all its members, and their
+    texts in the order of `PATHS`; None for those that it does not have."""
 
     seed: bytes
-    texts: Mapping[str, str | None]
+    texts: Sequence[str | None]
 
 
 def mac(key: bytes, message: bytes) -> bytes:
@@ -66,16 +67,20 @@ def commitment(salt: bytes, path: str, value: str) -> bytes:
     return sha256(salt.translate(_OUTER) + _OUTER_REST + inner).digest()
 
 
-def commitments(shown: Seeded) -> dict[str, str]:
+def commitments(shown: Seeded) -> tuple[str | None, ...]:
     """The commitments to all members that are shown, in base64: `commitment` under `salt_of`, with the seed's keys made once."""
     key = shown.seed.ljust(_BLOCK_BYTES, b"\x00")
     inner, outer = key.translate(_INNER), key.translate(_OUTER)
-    made: dict[str, str] = {}
-    for path, text in shown.texts.items():
-        if text is not None:
-            salt = sha256(outer + sha256(inner + _begins(path)[0]).digest()).digest()
-            made[path] = b2a_base64(commitment(salt, path, text), newline=False).decode()
-    return made
+    made: list[str | None] = []
+    for (salted, begins), text in zip(_BEGINS, shown.texts, strict=True):
+        if text is None:
+            made.append(None)
+            continue
+        salt = sha256(outer + sha256(inner + salted).digest()).digest()
+        inside = sha256(salt.translate(_INNER) + begins + text.encode()).digest()
+        committed = sha256(salt.translate(_OUTER) + _OUTER_REST + inside).digest()
+        made.append(b2a_base64(committed, newline=False).decode())
+    return tuple(made)
 
 
 def _encoded(value: str) -> bytes:
@@ -90,6 +95,9 @@ def _begins(path: str) -> tuple[bytes, bytes]:
     """What is hashed for a member before what differs: the message of its salt; and of its commitment, behind the salt, the
     rest of the inner key and the message up to the value."""
     return SALT + path.encode(), _INNER[:1] * (_BLOCK_BYTES - HASH) + COMMIT + path.encode() + b"\x00"
+
+
+_BEGINS = [_begins(path) for path in PATHS]
 
 
 def read_openings(said: Mapping[str, Mapping[str, object]]) -> Openings:
@@ -117,11 +125,9 @@ class Opened(NamedTuple):
 def judge(leaf: Leaf, shown: Openings | Seeded) -> Opened:
     """Hold what is shown against its commitments. Whether what is erased may be is known at the end of the log."""
     if isinstance(shown, Seeded):
-        if commitments(shown) == leaf.commits:
-            return Opened(len(leaf.commits), [], [])
         shown = {
             path: (b"" if text is None else salt_of(shown.seed, path), text, False)
-            for path, text in shown.texts.items()
+            for path, text in zip(PATHS, shown.texts, strict=True)
         }
     held, erased, findings = 0, [], []
     for path, (salt, value, is_told) in shown.items():

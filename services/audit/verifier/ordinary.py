@@ -6,7 +6,6 @@ canonical form (RFC 8785). What does not match is not wrong by that, only rarer.
 """
 
 import re
-from operator import itemgetter
 
 PATHS = ("/admin_username", "/changes", "/details", "/ip_address", "/user_agent")
 _TEXT = r'"([^"\\\x00-\x1f]*)"'
@@ -41,29 +40,21 @@ _MEMBERS = {
 _ORDINARY = re.compile(r"\{" + ",".join(f'"{name}":{form}' for name, form in _MEMBERS.items()) + r"\}")
 
 
-_GROUPS = (
+GROUPS = (
     "action", "actor_type", *PATHS, "entry_id", "event_id", "index", "occurred_at", "operation_id", "outcome", "producer",
     "producer_seq", "received_at", "request_id", "severity", "source", "target_id", "target_type", "trace_id", "type",
 )  # fmt: skip
-"""What the groups of the expression hold; nothing for null, and for a member to which the leaf does not commit."""
+"""What is read of an ordinary leaf, in its order."""
 TOLD = (
     "actor_type", "target_type", "target_id", "entry_id", "event_id", "type", "action", "outcome", "severity", "source",
     "producer", "request_id", "operation_id", "trace_id",
 )  # fmt: skip
 """What searches want to know of an entry, so that a table has it too."""
-Told = tuple[str | None, ...]
-Others = tuple[str, str, str, str | None, str, str]
-_told = itemgetter(*map(_GROUPS.index, TOLD))
-_commits = itemgetter(*map(_GROUPS.index, PATHS))
-_others = itemgetter(*map(_GROUPS.index, ("index", "type", "producer", "producer_seq", "occurred_at", "received_at")))
+Ordinary = tuple[str | None, ...]
 
 
-def ordinary(text: str) -> tuple[Others, dict[str, str], Told] | None:
-    """What an ordinary leaf says: index, type, producer, its number and two times; its commitments; and what searches want
-    to know. None for any other text."""
+def ordinary(text: str) -> Ordinary | None:
+    """The texts in an ordinary leaf in the order of `GROUPS`, None for null and for a member to which it does not commit; None
+    for any other text."""
     found = _ORDINARY.fullmatch(text)
-    if found is None:
-        return None
-    groups = found.groups()
-    commits = {path: value for path, value in zip(PATHS, _commits(groups), strict=True) if value is not None}
-    return _others(groups), commits, _told(groups)
+    return None if found is None else found.groups()

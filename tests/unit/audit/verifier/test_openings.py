@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from services.audit.verifier.findings import Kind
 from services.audit.verifier.leaves import Leaf
 from services.audit.verifier.openings import ERASED, Seeded, commitment, commitments, judge, mac, salt_of
+from services.audit.verifier.ordinary import PATHS
 
 
 @given(st.binary(max_size=200), st.binary(max_size=300))
@@ -24,15 +25,12 @@ def test_salts_and_commitments_are_those_of_the_format(seed: bytes, path: str, v
     assert commitment(salt, path, value) == hmac.digest(salt, message, "sha256")
 
 
-@given(
-    st.binary(max_size=64), st.dictionaries(st.sampled_from(("/details", "/ip_address", "/x")), st.none() | st.text())
-)
-def test_a_seed_gives_all_commitments_at_once(seed: bytes, texts: dict[str, str | None]) -> None:
-    one_by_one = {
-        path: b64encode(commitment(salt_of(seed, path), path, text)).decode()
-        for path, text in texts.items()
-        if text is not None
-    }
+@given(st.binary(max_size=64), st.lists(st.none() | st.text(), min_size=len(PATHS), max_size=len(PATHS)))
+def test_a_seed_gives_all_commitments_at_once(seed: bytes, texts: list[str | None]) -> None:
+    one_by_one = tuple(
+        None if text is None else b64encode(commitment(salt_of(seed, path), path, text)).decode()
+        for path, text in zip(PATHS, texts, strict=True)
+    )
     assert commitments(Seeded(seed, texts)) == one_by_one
 
 
@@ -44,7 +42,7 @@ def test_a_salt_may_have_any_length(salt: bytes, value: str) -> None:
 
 def test_a_seed_of_any_length_opens_what_it_committed_to() -> None:
     seed = bytes(range(70))
-    shown = Seeded(seed, {"/details": "x", "/changes": None})
+    shown = Seeded(seed, ["x" if path == "/details" else None for path in PATHS])
     wanted = b64encode(commitment(salt_of(seed, "/details"), "/details", "x")).decode()
     assert judge(a_leaf({"/details": wanted}), shown).held == 1
     assert len(judge(a_leaf({"/details": wanted, "/changes": wanted}), shown).findings) == 1
