@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from functools import cache
 from itertools import islice
 from typing import TypeVar
 
@@ -67,6 +68,11 @@ class Pool:
 def _prepare() -> None:
     # Millions of small objects without a cycle among them: looking for cycles would take a third of the time.
     gc.disable()
+    _keep_memory()
+
+
+@cache
+def _keep_memory() -> None:
     # glibc returns freed memory to the system above twice the largest block that was ever freed, and is given it back page by
     # page: without this block, for each piece anew.
     bytes(_LARGEST_BYTES)
