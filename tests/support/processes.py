@@ -7,8 +7,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import cycle
 from pathlib import Path
 from time import monotonic
 from typing import Protocol
@@ -18,6 +19,7 @@ import httpx
 ROOT = Path(__file__).parents[2]
 FIRST_PORT, LAST_PORT = 20_000, 32_000
 """Below the ports that outgoing connections get, so that nobody takes the port of a process between two lives."""
+MOST_WORKERS = 8
 START_SECONDS = 40.0
 STOP_SECONDS = 15.0
 SERVICES = ("gateway", "audit", "settings", "notifications")
@@ -174,10 +176,22 @@ class Platform:
         await asyncio.gather(*(program.kill() for program in self.programs.values()))
 
 
+def _ports() -> Iterator[int]:
+    """The ports of this test process: none comes again before all others did, and other workers have others. Between being
+    found free and being taken a port can be given to nobody else."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % MOST_WORKERS
+    own = range(FIRST_PORT + worker, LAST_PORT, MOST_WORKERS)
+    start = random.randrange(len(own))
+    return cycle((*own[start:], *own[:start]))
+
+
+_PORTS = _ports()
+
+
 def free_port() -> int:
     """A port of 127.0.0.1 that is free now."""
     while True:
-        port = random.randint(FIRST_PORT, LAST_PORT)
+        port = next(_PORTS)
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
