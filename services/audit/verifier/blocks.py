@@ -62,7 +62,7 @@ def check(source: Source, receipts: Collection[bytes], job: Job) -> Checked:
     numbers: list[Number] = []
     stamps: list[Stamp] = []
     for row, mine in zip(rows, own, strict=True):
-        seen = glance(row, mine) if mine is not None else None
+        seen = glance(row, mine)
         if seen is not None:
             checked.entries += 1
             checked.held += seen.held
@@ -150,9 +150,8 @@ def _leaf(row: Row, own: bytes | None, checked: Checked) -> Leaf | None:
     if row.openings:
         held, erased, findings = judge(leaf, row.openings)
         checked.held += held
-        if erased or findings:
-            checked.erased += [(path, index) for path in erased]
-            checked.findings += findings
+        checked.erased += [(path, index) for path in erased]
+        checked.findings += findings
     return leaf
 
 

@@ -15,8 +15,15 @@ Compared = Sequence[str | EllipsisType | None]
 """What a row says in these; `...` for a column that its dump lacks, which is not compared."""
 
 
+def agree(told: Sequence[object], occurred_at: str, row: Compared) -> bool:
+    """Whether a row says the same, its time in the usual form of a dump. Other rows may still say the same."""
+    return row[:-1] == told and row[-1] == f"{occurred_at[:10]} {occurred_at[11:-1]}+00"
+
+
 def difference(leaf: Leaf, row: Compared) -> str | None:
     """Where the two differ, as text; None when they agree."""
+    if agree(leaf.told, leaf.occurred_at, row):
+        return None
     if row[:-1] != leaf.told:
         for column, here, there in zip(COMPARED, row, leaf.told, strict=False):
             if here is not ... and here != there:
@@ -32,8 +39,6 @@ def _difference(column: str, row: object, leaf: object) -> str:
 
 
 def _same_moment(row: str, leaf: str) -> bool:
-    if f"{leaf[:10]} {leaf[11:-1]}+00" == row:  # the usual form of a dump; anything else is worth the parsing
-        return True
     try:
         return datetime.fromisoformat(row) == datetime.fromisoformat(leaf)
     except (ValueError, TypeError):

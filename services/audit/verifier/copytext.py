@@ -4,7 +4,7 @@ import binascii
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple, TypeVar
 
 from services.audit.verifier.findings import Unreadable
 from services.audit.verifier.lines import MOST_LINE_BYTES
@@ -15,6 +15,7 @@ _END = b"\\.\n"
 _LAST = b"\n" + _END
 _CHUNK = 1024 * 1024
 _ESCAPE = re.compile(rb"\\(x[0-9a-fA-F]{1,2}|[0-7]{1,3}|.)", re.DOTALL)
+Field = TypeVar("Field", bytes, str)
 Pick = Callable[[Sequence[str]], Iterable[str]]
 _LETTERS = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 
@@ -99,17 +100,12 @@ def text_of(field: bytes) -> str | None:
 
 def fields_of(line: bytes, width: int) -> list[bytes]:
     """The fields of a row, as they are written. ValueError when they are not as many."""
-    fields = line.split(b"\t")
-    if len(fields) != width:
-        raise ValueError(f"a row has {width} fields, not {len(fields)}")
-    return fields
+    return _whole(line.split(b"\t"), width)
 
 
 def texts_of(line: bytes, width: int, pick: Pick) -> list[str | None]:
     """`text_of` some fields of a row. ValueError when it has not `width` of them."""
-    fields = line.decode().split("\t")
-    if len(fields) != width:
-        raise ValueError(f"a row has {width} fields, not {len(fields)}")
+    fields = _whole(line.decode().split("\t"), width)
     return [text if "\\" not in text else None if text == "\\N" else _unescaped(text) for text in pick(fields)]
 
 
@@ -120,6 +116,12 @@ def bytes_of(field: bytes) -> bytes | None:
     if not field.startswith(b"\\\\x"):
         raise ValueError("bytes are not in hex form")
     return binascii.unhexlify(field[3:])
+
+
+def _whole(fields: list[Field], width: int) -> list[Field]:
+    if len(fields) != width:
+        raise ValueError(f"a row has {width} fields, not {len(fields)}")
+    return fields
 
 
 def _unescaped(text: str) -> str | None:

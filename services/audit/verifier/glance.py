@@ -7,7 +7,7 @@ from binascii import b2a_base64
 from operator import itemgetter
 from typing import NamedTuple
 
-from services.audit.verifier.columns import Compared
+from services.audit.verifier.columns import agree
 from services.audit.verifier.leaves import MOST_LEAF_BYTES
 from services.audit.verifier.openings import Openings, Seeded, commitment, commitments
 from services.audit.verifier.ordinary import GROUPS, PATHS, TOLD, Ordinary, ordinary
@@ -29,8 +29,8 @@ class Seen(NamedTuple):
     held: int
 
 
-def glance(row: Row, own: bytes) -> Seen | None:
-    """Look at an entry whose bytes have this leaf hash. None: it may hold or not."""
+def glance(row: Row, own: bytes | None) -> Seen | None:
+    """Look at an entry whose bytes, if it has any, have this leaf hash. None: it may hold or not."""
     data = row.data
     if data is None or len(data) > MOST_LEAF_BYTES or row.lost is not None or row.is_gone:
         return None
@@ -40,19 +40,15 @@ def glance(row: Row, own: bytes) -> Seen | None:
         said = ordinary(data.decode())
     except UnicodeDecodeError:
         return None
-    if said is None or _place(said) != str(row.place) or (row.table is not None and not _is_same(said, row.table)):
+    if said is None or _place(said) != str(row.place):
+        return None
+    if row.table is not None and not agree(_told(said), _occurred_at(said), row.table):
         return None
     held = _held(said, row.openings) if row.openings else 0
     if held is None:
         return None
     producer, number, received_at = _rest(said)
     return Seen(producer, None if number is None else int(number), received_at, held)
-
-
-def _is_same(said: Ordinary, row: Compared) -> bool:
-    """Whether a row tells the same; its time in the usual form of a dump."""
-    time = _occurred_at(said)
-    return row[:-1] == _told(said) and row[-1] == f"{time[:10]} {time[11:-1]}+00"
 
 
 def _held(said: Ordinary, shown: Openings | Seeded) -> int | None:

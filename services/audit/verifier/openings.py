@@ -22,8 +22,8 @@ SALT = b"adminlog/salt/v1\x00"
 _BLOCK_BYTES = 64
 _INNER = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER = bytes(byte ^ 0x5C for byte in range(256))
-HASH = 32
-_OUTER_REST = _OUTER[:1] * (_BLOCK_BYTES - HASH)
+_SALT_BYTES = 32
+_OUTER_REST = _OUTER[:1] * (_BLOCK_BYTES - _SALT_BYTES)
 MOST_REDACTED = 1_000_000
 """Entries and ranges that one redaction may name."""
 
@@ -61,7 +61,7 @@ def salt_of(seed: bytes, path: str) -> bytes:
 
 def commitment(salt: bytes, path: str, value: str) -> bytes:
     """The commitment (32 bytes) to a member's text."""
-    if len(salt) != HASH:
+    if len(salt) != _SALT_BYTES:
         return mac(salt, COMMIT + path.encode() + b"\x00" + _encoded(value))
     inner = sha256(salt.translate(_INNER) + _begins(path)[1] + _encoded(value)).digest()
     return sha256(salt.translate(_OUTER) + _OUTER_REST + inner).digest()
@@ -94,7 +94,7 @@ def _encoded(value: str) -> bytes:
 def _begins(path: str) -> tuple[bytes, bytes]:
     """What is hashed for a member before what differs: the message of its salt; and of its commitment, behind the salt, the
     rest of the inner key and the message up to the value."""
-    return SALT + path.encode(), _INNER[:1] * (_BLOCK_BYTES - HASH) + COMMIT + path.encode() + b"\x00"
+    return SALT + path.encode(), _INNER[:1] * (_BLOCK_BYTES - _SALT_BYTES) + COMMIT + path.encode() + b"\x00"
 
 
 _BEGINS = [_begins(path) for path in PATHS]

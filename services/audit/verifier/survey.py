@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from services.audit.verifier.copytext import Copied, bytes_of, copied_pieces, lines_of_piece, text_of
+from services.audit.verifier.copytext import Copied, bytes_of, copied_pieces, fields_of, lines_of_piece, text_of
 from services.audit.verifier.findings import Unreadable
 from services.audit.verifier.places import MOST_INDEX, Places, runs_of, starts_of
 from services.audit.verifier.pool import Pool
@@ -178,7 +178,8 @@ def _rows_of(path: Path, pieces: list[Copied], names: Sequence[str]) -> Iterator
     for piece in pieces:
         places = [piece.column(name) for name in names]
         for line in lines_of_piece(path, piece)[1]:
-            fields = line.split(b"\t")
-            if len(fields) != len(piece.columns):
-                raise Unreadable(f"a row of {piece.table} in the dump cannot be read")
+            try:
+                fields = fields_of(line, len(piece.columns))
+            except ValueError as error:
+                raise Unreadable(f"a row of {piece.table} in the dump cannot be read") from error
             yield [fields[place] for place in places]
